@@ -1,0 +1,2 @@
+//! The counterpoint program.
+fn main() {}

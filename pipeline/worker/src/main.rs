@@ -1,0 +1,2 @@
+//! The limited program that touches untrusted media.
+fn main() {}

@@ -1,0 +1,47 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{RecordId, StageName};
+
+/// A record that a stage could not get past, raw, so that it can be read, mended and put back.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLetter {
+    /// Hash of stage, topic, partition and position.
+    pub id: RecordId,
+    /// Clip the record was about, where its headers said so.
+    pub clip: Option<RecordId>,
+    /// Stage that gave up.
+    pub stage: StageName,
+    /// Topic the record stood on.
+    pub topic: String,
+    /// Partition of that topic.
+    pub partition: u32,
+    /// Its position there.
+    pub position: u64,
+    /// Attempts made.
+    pub attempts: u32,
+    /// What happened, for people.
+    pub reason: String,
+    /// The record's key.
+    pub key: Vec<u8>,
+    /// The record's bytes, exactly as read.
+    pub raw: Vec<u8>,
+}
+
+impl fmt::Debug for DeadLetter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "DeadLetter {{ id: {}, {} gave up on {}/{}@{} after {} attempts: {:?}, {} raw bytes }}",
+            self.id,
+            self.stage,
+            self.topic,
+            self.partition,
+            self.position,
+            self.attempts,
+            self.reason,
+            self.raw.len()
+        )
+    }
+}

@@ -1,0 +1,18 @@
+use serde::{Deserialize, Serialize};
+
+use crate::RecordId;
+
+/// Every clip of every input offered so far has ended, and every sealed pool is composed.
+///
+/// Each process of `run` exits on this record; nothing ends by an idle time-out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunFinished {
+    /// The inputs that this record ends, in the order in which they were sealed.
+    pub inputs: Vec<RecordId>,
+    /// Clips accepted, over all inputs of the revision.
+    pub accepted: u64,
+    /// Clips rejected after the source, over all inputs of the revision.
+    pub rejected: u64,
+    /// Clips that ended in dead letters, over all inputs of the revision.
+    pub dead_letters: u64,
+}

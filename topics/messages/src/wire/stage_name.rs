@@ -1,0 +1,73 @@
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+
+/// A stage of the pipeline. New stages are added at the end: the codec writes the position.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StageName {
+    /// Reads label lists and folders.
+    Source,
+    /// Maps labels to one class.
+    Curator,
+    /// Normalises media.
+    Decoder,
+    /// Accepts or rejects by what was measured.
+    Gate,
+    /// Ends runs and seals pools.
+    Coordinator,
+    /// Plans samples.
+    Composer,
+    /// Writes manifest, summary and report.
+    Reporter,
+}
+
+impl StageName {
+    /// Every stage, in the order in which a clip meets them.
+    pub const ALL: [Self; 7] = [
+        Self::Source,
+        Self::Curator,
+        Self::Decoder,
+        Self::Gate,
+        Self::Coordinator,
+        Self::Composer,
+        Self::Reporter,
+    ];
+
+    /// Name as written in flags, topics and summaries.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Curator => "curator",
+            Self::Decoder => "decoder",
+            Self::Gate => "gate",
+            Self::Coordinator => "coordinator",
+            Self::Composer => "composer",
+            Self::Reporter => "reporter",
+        }
+    }
+}
+
+impl fmt::Display for StageName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for StageName {
+    type Err = UnknownStage;
+
+    fn from_str(text: &str) -> Result<Self, UnknownStage> {
+        Self::ALL
+            .into_iter()
+            .find(|stage| stage.as_str() == text)
+            .ok_or_else(|| UnknownStage { text: text.to_owned() })
+    }
+}
+
+/// A text that names no stage.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no stage: choose from source, curator, decoder, gate, coordinator, composer, reporter")]
+pub struct UnknownStage {
+    text: String,
+}
