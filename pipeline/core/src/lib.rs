@@ -1,1 +1,15 @@
-//! Being written.
+//! Pure functions on clips: no IO, no clock, no actors, no log.
+//!
+//! In the order in which a clip meets them: [`identity`] and [`segments`] (what is this file, and what do
+//! the lists say of it), [`ontology`], [`rules`] and [`curation`] (which one class it shows), [`plan`],
+//! [`pool`] and [`variants`] (which samples it becomes), and [`corpus`], the synthetic clips of the demo.
+
+pub mod corpus;
+pub mod curation;
+pub mod identity;
+pub mod ontology;
+pub mod plan;
+pub mod pool;
+pub mod rules;
+pub mod segments;
+pub mod variants;
