@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{Clip, MediaObject, RecordId};
+use crate::{Clip, MediaFile, MediaObject, RecordId};
 
 /// A clip in its one normal form: an mp4 that every later stage reads, and its sound without loss.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -11,6 +11,8 @@ pub struct ClipDecoded {
     pub clip: Clip,
     /// Its class.
     pub class: String,
+    /// The file it was made from.
+    pub origin: MediaFile,
     /// The normalised mp4 (H.264 and AAC).
     pub media: MediaObject,
     /// FLAC of the PCM from which the mp4's AAC was encoded.

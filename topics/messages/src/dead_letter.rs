@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordId, StageName};
+use crate::{Fingerprint, RecordId, StageName};
 
 /// A record that a stage could not get past, raw, so that it can be read, mended and put back.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,8 @@ pub struct DeadLetter {
     pub id: RecordId,
     /// Clip the record was about, where its headers said so.
     pub clip: Option<RecordId>,
+    /// Revision of the record, as its headers said.
+    pub revision: Option<Fingerprint>,
     /// Stage that gave up.
     pub stage: StageName,
     /// Topic the record stood on.

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::RecordId;
+use crate::{IdSum, RecordId};
 
 /// The source has read an input to its end: so many clips of it are on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,6 +11,11 @@ pub struct InputSealed {
     pub input: RecordId,
     /// [`crate::ClipFound`] records written for this input.
     pub count: u64,
+    /// [`crate::ClipFound`] records written for this and all earlier inputs of the revision.
+    pub total: u64,
+    /// Sum of the ids of all those records, modulo 2^128: together with the total it tells, in whatever
+    /// order their endings arrive, whether exactly these clips have ended.
+    pub total_ids: IdSum,
     /// Media files seen in the folder.
     pub found: u64,
     /// Clips an earlier input had already brought.

@@ -15,6 +15,7 @@ mod input_sealed;
 mod pool_composed;
 mod pool_sealed;
 mod recipe_skipped;
+mod record_requeued;
 mod rejected;
 mod revision_declared;
 mod run_finished;
@@ -31,11 +32,12 @@ pub use input_sealed::InputSealed;
 pub use pool_composed::PoolComposed;
 pub use pool_sealed::PoolSealed;
 pub use recipe_skipped::{RecipeSkipped, SkipReason};
+pub use record_requeued::RecordRequeued;
 pub use rejected::{RejectReason, Rejected};
 pub use revision_declared::RevisionDeclared;
 pub use run_finished::RunFinished;
 pub use sample_composed::{MediaObject, Parent, ParentRole, Recipe, RecipeName, SampleComposed};
 pub use wire::{
-    Cause, ContentHash, DecodeError, Fingerprint, Message, MessageKind, RecordId, StageName, Topic,
+    Cause, ContentHash, DecodeError, Fingerprint, IdSum, Message, MessageKind, RecordId, StageName, Topic,
     TraceParent, partition_of,
 };

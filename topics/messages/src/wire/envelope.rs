@@ -142,6 +142,7 @@ messages! {
     Rejected = 12, version 1;
     DeadLetter = 13, version 1;
     RevisionDeclared = 14, version 1;
+    RecordRequeued = 15, version 1;
 }
 
 fn seal<T: Serialize>(kind: MessageKind, message: &T) -> Result<Vec<u8>, DecodeError> {

@@ -86,6 +86,24 @@ impl ContentHash {
     }
 }
 
+/// Sum of record ids modulo 2^128: equal for equal sets of ids, whatever their order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct IdSum([u8; 16]);
+
+impl IdSum {
+    /// With one more id.
+    #[must_use]
+    pub fn plus(self, id: RecordId) -> Self {
+        Self(u128::from_le_bytes(self.0).wrapping_add(u128::from_le_bytes(id.0)).to_le_bytes())
+    }
+
+    /// Without one of its ids.
+    #[must_use]
+    pub fn minus(self, id: RecordId) -> Self {
+        Self(u128::from_le_bytes(self.0).wrapping_sub(u128::from_le_bytes(id.0)).to_le_bytes())
+    }
+}
+
 /// What makes a record come into being; its hash is the record's id, so a second delivery of the same
 /// cause can be recognised whatever bytes it produced.
 #[derive(Debug, Clone, Copy)]

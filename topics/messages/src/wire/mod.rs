@@ -7,7 +7,7 @@ mod topic;
 mod trace;
 
 pub use envelope::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageKind};
-pub use ids::{Cause, ContentHash, Fingerprint, ParseIdError, RecordId, partition_of};
+pub use ids::{Cause, ContentHash, Fingerprint, IdSum, ParseIdError, RecordId, partition_of};
 pub use stage_name::StageName;
 pub use topic::Topic;
 pub use trace::TraceParent;

@@ -25,7 +25,7 @@ pub enum Topic {
     Rejected,
     /// [`crate::DeadLetter`].
     DeadLetters,
-    /// [`crate::InputSealed`], [`crate::PoolComposed`], [`crate::RunFinished`].
+    /// [`crate::InputSealed`], [`crate::PoolComposed`], [`crate::RecordRequeued`], [`crate::RunFinished`].
     Runs,
     /// [`crate::RevisionDeclared`].
     Revisions,
