@@ -1,0 +1,257 @@
+//! Ends runs and seals pools.
+//!
+//! Reads the endings of clips ([`ClipAccepted`], [`counterpoint_messages::Rejected`], [`DeadLetter`]) and
+//! of inputs ([`InputSealed`]), and [`PoolComposed`]; writes [`counterpoint_messages::PoolSealed`] and
+//! [`RunFinished`].
+//!
+//! Topics have no common order, so nothing is concluded from what came first: the source says how many
+//! clips there are and what their ids add up to, and the run is at rest when the endings add up to the
+//! same. Then the accepted clips that are in no pool yet are sealed, and when their pools are composed
+//! the run is finished.
+
+use std::collections::BTreeMap;
+
+use counterpoint_core::{
+    plan::Plan,
+    pool::{PoolListing, PoolMember},
+};
+use counterpoint_log::StateEntry;
+use counterpoint_messages::{
+    Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, IdSum, InputSealed, Message, PoolComposed,
+    RecordId, RunFinished, Split, StageName, Topic,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Tools,
+    stage::{
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state, state_entry,
+    },
+};
+
+const STAGE: StageName = StageName::Coordinator;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Coordinator {
+    plan: Plan,
+    fingerprint: Fingerprint,
+    tally: Tally,
+    /// Members of sealed pools and, with the generation that is next, of those to come.
+    members: BTreeMap<RecordId, PoolMember>,
+}
+
+/// What has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Tally {
+    found: u64,
+    found_ids: IdSum,
+    ended: u64,
+    ended_ids: IdSum,
+    accepted: u64,
+    rejected: u64,
+    dead: u64,
+    /// Sealed inputs that no [`RunFinished`] has named.
+    inputs: Vec<RecordId>,
+    /// Newest sealed generation of each split.
+    generations: BTreeMap<String, u32>,
+    /// Sealed pools that are not composed yet.
+    composing: Vec<RecordId>,
+    finished_runs: u64,
+}
+
+/// Listings of pools to be sealed, as bytes.
+#[derive(Debug)]
+pub struct StoreListings(Vec<(PoolListing, Vec<u8>)>);
+
+impl Work for StoreListings {
+    type Outcome = Vec<(PoolListing, ContentHash)>;
+
+    fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
+        let _span = tracing::info_span!("pool.seal").entered();
+        self.0
+            .into_iter()
+            .map(|(listing, bytes)| Ok((listing, tools.store.put_bytes(&bytes)?.hash)))
+            .collect()
+    }
+}
+
+impl Coordinator {
+    /// A coordinator that seals pools for this plan.
+    pub fn new(plan: Plan, fingerprint: Fingerprint) -> Self {
+        Self { plan, fingerprint, tally: Tally::default(), members: BTreeMap::new() }
+    }
+
+    fn ended(&mut self, clip: RecordId) {
+        self.tally.ended += 1;
+        self.tally.ended_ids = self.tally.ended_ids.plus(clip);
+    }
+
+    fn accept(&mut self, accepted: &ClipAccepted) -> Result<StateEntry, StageError> {
+        self.tally.accepted += 1;
+        self.ended(accepted.clip.id);
+        let member = PoolMember::new(accepted, self.generation(accepted.clip.split) + 1);
+        let entry = state_entry(STAGE, format!("member/{}", member.clip), &member)?;
+        self.members.insert(member.clip, member);
+        Ok(entry)
+    }
+
+    fn generation(&self, split: Split) -> u32 {
+        self.tally.generations.get(split.as_str()).copied().unwrap_or(0)
+    }
+
+    fn dead(&mut self, letter: &DeadLetter) {
+        match letter.stage {
+            StageName::Curator | StageName::Decoder | StageName::Gate | StageName::Coordinator => {
+                self.tally.dead += 1;
+                if let Some(clip) = letter.clip {
+                    self.ended(clip);
+                }
+            }
+            // The pool's clips have ended; only their samples are missing until it is put back.
+            StageName::Composer => {
+                self.tally.dead += 1;
+                self.tally.composing.retain(|pool| pool.0.as_slice() != letter.key);
+            }
+            // The input has ended as far as it ever will; what it brought ends by itself.
+            StageName::Source => {
+                self.tally.dead += 1;
+                if let Ok(input) = letter.key.as_slice().try_into() {
+                    self.tally.inputs.push(RecordId(input));
+                }
+            }
+            StageName::Reporter => self.tally.dead += 1,
+        }
+    }
+
+    fn input_sealed(&mut self, sealed: &InputSealed) {
+        self.tally.found = sealed.total;
+        self.tally.found_ids = sealed.total_ids;
+        self.tally.inputs.push(sealed.input);
+    }
+
+    fn is_at_rest(&self) -> bool {
+        let tally = &self.tally;
+        (tally.found, tally.found_ids) == (tally.ended, tally.ended_ids)
+            && tally.composing.is_empty()
+            && !tally.inputs.is_empty()
+    }
+
+    /// Listings of the splits that have members in no pool yet.
+    fn unsealed(&self) -> Result<Vec<(PoolListing, Vec<u8>)>, StageError> {
+        let mut listings = Vec::new();
+        for split in [Split::Train, Split::Eval] {
+            let members: Vec<_> =
+                self.members.values().filter(|member| member.split == split).cloned().collect();
+            if members.iter().any(|member| member.generation > self.generation(split)) {
+                let content = |error: &dyn std::fmt::Display| StageError::Content(error.to_string());
+                let listing = PoolListing::new(split, members).map_err(|error| content(&error))?;
+                let bytes = listing.to_bytes().map_err(|error| content(&error))?;
+                listings.push((listing, bytes));
+            }
+        }
+        Ok(listings)
+    }
+
+    fn finish(&mut self, effects: &mut Effects) {
+        let inputs = std::mem::take(&mut self.tally.inputs);
+        self.tally.finished_runs += 1;
+        let key = Cause {
+            stage: STAGE,
+            transform: 1,
+            settings: self.fingerprint,
+            inputs: &inputs,
+            detail: &format!("run {}", self.tally.finished_runs),
+        }
+        .id();
+        let Tally { accepted, rejected, dead, .. } = self.tally;
+        let finished = RunFinished { inputs, accepted, rejected, dead_letters: dead };
+        effects.outputs.push(Output::of_run(Topic::Runs, key, finished));
+    }
+}
+
+impl Stage for Coordinator {
+    type Work = StoreListings;
+
+    fn profile(&self) -> Profile {
+        Profile {
+            stage: STAGE,
+            inputs: vec![Topic::Accepted, Topic::Rejected, Topic::DeadLetters, Topic::Runs],
+            order: Order::Sequential,
+            isolated: false,
+        }
+    }
+
+    fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
+        *self = Self::new(self.plan.clone(), self.fingerprint);
+        for entry in state {
+            if entry.key.starts_with(b"member/") {
+                let member: PoolMember = read_state(STAGE, entry)?;
+                self.members.insert(member.clip, member);
+            } else if entry.key == b"tally" {
+                self.tally = read_state(STAGE, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn plan(&mut self, record: &Record) -> Result<Step<StoreListings>, StageError> {
+        let before = self.tally.clone();
+        let mut effects = Effects::default();
+        match &record.message {
+            Message::ClipAccepted(accepted) => effects.state.push(self.accept(accepted)?),
+            // What the source turned away never was a clip.
+            Message::Rejected(rejected) if rejected.stage == StageName::Source => {}
+            Message::Rejected(rejected) => {
+                self.tally.rejected += 1;
+                self.ended(rejected.clip);
+            }
+            Message::DeadLetter(letter) => self.dead(letter),
+            Message::RecordRequeued(requeued) => {
+                self.tally.dead = self.tally.dead.saturating_sub(1);
+                if let Some(clip) = requeued.clip {
+                    self.tally.ended = self.tally.ended.saturating_sub(1);
+                    self.tally.ended_ids = self.tally.ended_ids.minus(clip);
+                }
+            }
+            Message::InputSealed(sealed) => self.input_sealed(sealed),
+            Message::PoolComposed(PoolComposed { pool, .. }) => {
+                self.tally.composing.retain(|composing| composing != pool);
+            }
+            Message::RunFinished(_) => {}
+            other => return Err(StageError::unexpected(STAGE, other)),
+        }
+        if self.is_at_rest() {
+            let unsealed = self.unsealed()?;
+            if !unsealed.is_empty() {
+                return Ok(Step::Work(StoreListings(unsealed)));
+            }
+            self.finish(&mut effects);
+        }
+        if self.tally != before {
+            effects.state.push(state_entry(STAGE, "tally", &self.tally)?);
+        }
+        Ok(Step::Done(effects))
+    }
+
+    fn conclude(
+        &mut self,
+        record: &Record,
+        outcome: Vec<(PoolListing, ContentHash)>,
+    ) -> Result<Effects, StageError> {
+        let mut effects = Effects::default();
+        for (listing, hash) in outcome {
+            let sealed = listing.seal(&self.plan, hash, self.fingerprint);
+            self.tally.generations.insert(sealed.split.as_str().to_owned(), sealed.generation);
+            self.tally.composing.push(sealed.id);
+            effects.outputs.push(Output::of_run(Topic::Pools, sealed.id, sealed));
+        }
+        if let Message::ClipAccepted(accepted) = &record.message
+            && let Some(member) = self.members.get(&accepted.clip.id)
+        {
+            effects.state.push(state_entry(STAGE, format!("member/{}", member.clip), member)?);
+        }
+        effects.state.push(state_entry(STAGE, "tally", &self.tally)?);
+        Ok(effects)
+    }
+}

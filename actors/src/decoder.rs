@@ -1,0 +1,180 @@
+//! Brings a clip into its one normal form, and measures it on the way.
+//!
+//! Reads [`ClipCurated`]; writes [`ClipDecoded`] or [`Rejected`] (appendix C).
+//!
+//! 1. the file must still be the one that was found;
+//! 2. a media worker normalises it and measures picture and sound;
+//! 3. mp4 and FLAC go into the store, then the record that points to them is written.
+
+use std::{io, path::Path};
+
+use counterpoint_core::media_job::{MediaReject, PrepareOutcome, PrepareRequest};
+use counterpoint_log::StateEntry;
+use counterpoint_messages::{
+    Cause, ClipCurated, ClipDecoded, Fingerprint, MediaFile, MediaObject, Message, RejectReason, Rejected,
+    Split, StageName, Topic,
+};
+
+use crate::{
+    Tools,
+    settings::DecoderSettings,
+    stage::{Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work},
+    store::hash_file,
+};
+
+const STAGE: StageName = StageName::Decoder;
+
+/// See the module.
+#[derive(Debug)]
+pub struct Decoder {
+    settings: DecoderSettings,
+    fingerprint: Fingerprint,
+}
+
+impl Decoder {
+    /// A decoder under these settings.
+    pub fn new(settings: DecoderSettings, fingerprint: Fingerprint) -> Self {
+        Self { settings, fingerprint }
+    }
+}
+
+/// A file to be normalised.
+#[derive(Debug)]
+pub struct Prepare {
+    media: MediaFile,
+    request: PrepareRequest,
+}
+
+/// A clip in its normal form, stored.
+#[derive(Debug)]
+pub struct Prepared {
+    media: MediaObject,
+    sound: MediaObject,
+    outcome: PrepareOutcome,
+}
+
+impl Work for Prepare {
+    type Outcome = Result<Prepared, MediaReject>;
+
+    fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
+        let path = Path::new(&self.media.path);
+        if let Err(reject) = check_unchanged(path, &self.media) {
+            return Ok(Err(reject));
+        }
+        let scratch = tools.store.scratch();
+        let prepared = match tools.media.prepare(path, &self.request, &scratch).map_err(Fault::from)? {
+            Ok(prepared) => prepared,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let media = tools.store.take_in(&prepared.video)?;
+        let sound = tools.store.take_in(&prepared.sound)?;
+        Ok(Ok(Prepared { media, sound, outcome: prepared.outcome }))
+    }
+
+    fn media_seconds(outcome: &Self::Outcome) -> f64 {
+        outcome.as_ref().map_or(0.0, |prepared| prepared.outcome.duration_ms as f64 / 1000.0)
+    }
+}
+
+fn check_unchanged(path: &Path, found: &MediaFile) -> Result<(), MediaReject> {
+    match hash_file(path) {
+        Ok((hash, _)) if hash == found.hash => Ok(()),
+        Ok((_, bytes)) => Err(MediaReject::new(
+            RejectReason::MediaChanged,
+            format!("it had {} bytes when it was found and other content now ({bytes} bytes); begin a new --out", found.bytes),
+        )),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MediaReject::new(
+            RejectReason::MediaMissing,
+            "it is gone since it was found; put it back and run again with --from decoder",
+        )),
+        Err(error) => Err(MediaReject::new(
+            RejectReason::UnreadableFile,
+            format!("{error}; mend its permissions and run again with --from decoder"),
+        )),
+    }
+}
+
+impl Stage for Decoder {
+    type Work = Prepare;
+
+    fn profile(&self) -> Profile {
+        Profile { stage: STAGE, inputs: vec![Topic::Curated], order: Order::Parallel, isolated: true }
+    }
+
+    fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {
+        Ok(())
+    }
+
+    fn plan(&mut self, record: &Record) -> Result<Step<Prepare>, StageError> {
+        let curated = curated(record)?;
+        let settings = &self.settings;
+        let request = PrepareRequest {
+            segment: curated.clip.segment,
+            size: settings.size,
+            seconds: settings.seconds,
+            frame_rate: settings.frame_rate,
+            short: match curated.clip.split {
+                Split::Train => settings.short_train,
+                Split::Eval => settings.short_eval,
+            },
+            loudness_lufs: settings.loudness_lufs,
+        };
+        Ok(Step::Work(Prepare { media: curated.media.clone(), request }))
+    }
+
+    fn conclude(
+        &mut self,
+        record: &Record,
+        outcome: Result<Prepared, MediaReject>,
+    ) -> Result<Effects, StageError> {
+        let curated = curated(record)?;
+        let clip = curated.clip.clone();
+        let id = Cause {
+            stage: STAGE,
+            transform: counterpoint_core::media_job::PREPARE_TRANSFORM,
+            settings: self.fingerprint,
+            inputs: &[curated.id],
+            detail: "",
+        }
+        .id();
+        let (clip_id, video) = (clip.id, clip.video.clone());
+        let output = match outcome {
+            Ok(Prepared { media, sound, outcome }) => {
+                let message = ClipDecoded {
+                    id,
+                    clip,
+                    class: curated.class.clone(),
+                    origin: curated.media.clone(),
+                    media,
+                    sound,
+                    container: outcome.container,
+                    statistics: outcome.statistics,
+                    duration_ms: outcome.duration_ms,
+                    padded_ms: outcome.padded_ms,
+                };
+                Output::of_clip(Topic::Decoded, id, clip_id, &video, message)
+            }
+            Err(MediaReject { reason, detail }) => {
+                let message = Rejected {
+                    id,
+                    clip: clip_id,
+                    video: clip.video,
+                    path: curated.media.path.clone(),
+                    split: Some(clip.split),
+                    stage: STAGE,
+                    reason,
+                    detail,
+                };
+                Output::of_clip(Topic::Rejected, id, clip_id, &video, message)
+            }
+        };
+        Ok(Effects::output(output))
+    }
+}
+
+fn curated(record: &Record) -> Result<&ClipCurated, StageError> {
+    match &record.message {
+        Message::ClipCurated(curated) => Ok(curated),
+        other => Err(StageError::unexpected(STAGE, other)),
+    }
+}

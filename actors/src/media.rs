@@ -1,0 +1,80 @@
+//! What the stages ask of the media workers.
+
+use std::path::{Path, PathBuf};
+
+use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest};
+use counterpoint_messages::{Parent, SampleComposed};
+
+use crate::{stage::Fault, store::Store};
+
+/// Media work, done by processes of their own; blocking, from as many threads as [`Media::parallelism`].
+pub trait Media: Send + Sync {
+    /// Jobs that run at once.
+    fn parallelism(&self) -> usize;
+
+    /// Brings a clip into its normal form; the two files lie in `scratch` and belong to the caller.
+    ///
+    /// # Errors
+    /// [`Fault`] if no worker could answer; a file that is turned away is an answer.
+    fn prepare(
+        &self,
+        input: &Path,
+        request: &PrepareRequest,
+        scratch: &Path,
+    ) -> Result<Result<PreparedFiles, MediaReject>, Fault>;
+
+    /// Makes a variant, complete under its name or not there at all.
+    ///
+    /// # Errors
+    /// As for [`Media::prepare`].
+    fn compose(
+        &self,
+        request: &ComposeRequest,
+        parents: &Parents,
+        output: &Path,
+    ) -> Result<Result<ComposeOutcome, MediaReject>, Fault>;
+}
+
+/// A clip in its normal form.
+#[derive(Debug)]
+pub struct PreparedFiles {
+    /// The mp4.
+    pub video: PathBuf,
+    /// The FLAC.
+    pub sound: PathBuf,
+    /// What was measured.
+    pub outcome: PrepareOutcome,
+}
+
+/// Files that a variant is made from.
+#[derive(Debug, Clone)]
+pub struct Parents {
+    /// Gives the picture.
+    pub host: ParentFiles,
+    /// Give sound.
+    pub donors: Vec<ParentFiles>,
+}
+
+/// A clip in its normal form, as files.
+#[derive(Debug, Clone)]
+pub struct ParentFiles {
+    /// The mp4.
+    pub video: PathBuf,
+    /// The FLAC.
+    pub sound: PathBuf,
+}
+
+impl Parents {
+    /// The stored files of a sample's parents.
+    ///
+    /// # Errors
+    /// If the sample has no host.
+    pub fn of(sample: &SampleComposed, store: &Store) -> Result<Self, Fault> {
+        let files = |parent: &Parent| ParentFiles {
+            video: store.path(parent.media.hash),
+            sound: store.path(parent.sound.hash),
+        };
+        let host = sample.host().ok_or_else(|| Fault::Record(format!("sample {} has no host", sample.id)))?;
+        Ok(Self { host: files(host), donors: sample.donors().map(files).collect() })
+    }
+}

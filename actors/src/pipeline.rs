@@ -1,0 +1,314 @@
+//! The pipeline as a whole: which stages there are, how they are started, and when a run has ended.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use actix::{Actor, Addr, Arbiter};
+use counterpoint_core::{curation, plan::Plan, variants::Relations};
+use counterpoint_log::{Headers, LogError, Outgoing, Position, TopicLog};
+use counterpoint_messages::{
+    Cause, Fingerprint, InputOffered, LabelList, Message, RecordId, RunFinished, StageName,
+    Topic,
+};
+use futures::TryStreamExt;
+use tokio::sync::{oneshot, watch};
+
+use crate::{
+    Tools,
+    coordinator::Coordinator,
+    curator::Curator,
+    composer::Composer,
+    decoder::Decoder,
+    gate::Gate,
+    reporter::Reporter,
+    revision::Revision,
+    settings::{Effort, Settings},
+    source::Source,
+    stage::{Phase, Stage, StageActor, StageHealth, StageOptions, Stop},
+    supervisor::{PipelineError, StageHandle, Supervisor},
+};
+
+/// Everything a pipeline is made of.
+pub struct Pipeline {
+    /// What comes out.
+    pub settings: Settings,
+    /// How fast and how patiently.
+    pub effort: Effort,
+    /// Revision that is worked on.
+    pub revision: Revision,
+    /// Rules of curation on the ontology.
+    pub rulebook: Arc<curation::Curator>,
+    /// Which classes may lend each other sound.
+    pub relations: Arc<dyn Relations + Send + Sync>,
+    /// Samples.
+    pub plan: Plan,
+    /// Stages that this process runs.
+    pub stages: BTreeSet<StageName>,
+    /// Name of this instance, stable over restarts.
+    pub instance: String,
+    /// The log.
+    pub log: Arc<dyn TopicLog>,
+    /// What work needs.
+    pub tools: Arc<Tools>,
+}
+
+/// A pipeline at work.
+pub struct RunningPipeline {
+    supervisor: Addr<Supervisor>,
+    health: Vec<(StageName, watch::Receiver<StageHealth>)>,
+    ended: oneshot::Receiver<Result<(), PipelineError>>,
+}
+
+impl Pipeline {
+    /// Starts the stages; needs a running actix system.
+    pub fn start(self) -> RunningPipeline {
+        let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
+        let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
+        let (sender, ended) = oneshot::channel();
+        RunningPipeline { supervisor: Supervisor::new(handles, sender).start(), health, ended }
+    }
+
+    fn handle(&self, stage: StageName) -> StageHandle {
+        let fingerprint = self.revision.fingerprint(stage);
+        match stage {
+            StageName::Source => {
+                let settings = self.settings.source.clone();
+                self.spawner(stage, move || Source::new(settings.clone(), fingerprint))
+            }
+            StageName::Curator => {
+                let rulebook = Arc::clone(&self.rulebook);
+                self.spawner(stage, move || Curator::new(Arc::clone(&rulebook), fingerprint))
+            }
+            StageName::Decoder => {
+                let settings = self.settings.decoder.clone();
+                self.spawner(stage, move || Decoder::new(settings.clone(), fingerprint))
+            }
+            StageName::Gate => {
+                let settings = self.settings.gate.clone();
+                self.spawner(stage, move || Gate::new(settings.clone(), fingerprint))
+            }
+            StageName::Coordinator => {
+                let plan = self.plan.clone();
+                self.spawner(stage, move || Coordinator::new(plan.clone(), fingerprint))
+            }
+            StageName::Composer => {
+                let (plan, seed, relations) =
+                    (self.plan.clone(), self.settings.seed, Arc::clone(&self.relations));
+                self.spawner(stage, move || {
+                    Composer::new(plan.clone(), seed, Arc::clone(&relations), fingerprint)
+                })
+            }
+            StageName::Reporter => self.spawner(stage, || Reporter),
+        }
+    }
+
+    fn spawner<S: Stage + Unpin>(
+        &self,
+        stage: StageName,
+        build: impl Fn() -> S + Send + Sync + 'static,
+    ) -> StageHandle {
+        let options = self.options(stage);
+        let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
+        let (health, watched) = watch::channel(StageHealth::default());
+        let start = move |generation, supervisor| {
+            let arbiter = Arbiter::new();
+            health.send_modify(|health| health.phase = Phase::Joining);
+            let actor = StageActor::new(
+                build(),
+                generation,
+                options.clone(),
+                Arc::clone(&tools),
+                Arc::clone(&log),
+                health.clone(),
+                supervisor,
+            );
+            let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
+            (address.recipient(), arbiter)
+        };
+        StageHandle { stage, start: Box::new(start), health: watched }
+    }
+
+    fn options(&self, stage: StageName) -> StageOptions {
+        StageOptions {
+            fingerprint: self.revision.fingerprint(stage),
+            revision: Arc::new(self.revision.fingerprints()),
+            instance: self.instance.clone(),
+            session: session(),
+            concurrency: match stage {
+                StageName::Decoder => self.effort.workers(),
+                _ => 1,
+            },
+            max_records: self.effort.max_records,
+            max_bytes: self.effort.max_bytes,
+            patience: self.effort.patience(),
+        }
+    }
+}
+
+/// Names this process and no other, however soon its number is used again.
+fn session() -> String {
+    static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let since_1970 = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
+}
+
+impl RunningPipeline {
+    /// How the stages are doing, in order.
+    pub fn health(&self) -> Vec<(StageName, StageHealth)> {
+        self.health.iter().map(|(stage, health)| (*stage, health.borrow().clone())).collect()
+    }
+
+    /// Tells every stage to finish what it has begun, commit and end.
+    pub fn stop(&self) {
+        // Fails only if the supervisor is gone, and then so are the stages.
+        let _ = self.supervisor.try_send(Stop);
+    }
+
+    /// Waits until every stage has ended.
+    ///
+    /// # Errors
+    /// What kept the run from going on.
+    pub async fn ended(&mut self) -> Result<(), PipelineError> {
+        (&mut self.ended).await.unwrap_or(Ok(()))
+    }
+
+    /// Waits until a stage of this process has committed a position; at once if it runs elsewhere.
+    pub async fn reached(&self, stage: StageName, topic: Topic, position: Position) {
+        let Some((_, health)) = self.health.iter().find(|(name, _)| *name == stage) else { return };
+        let mut health = health.clone();
+        // Ends with an error if the stage did, and then there is nothing to wait for.
+        let _ = health
+            .wait_for(|health| health.committed.get(&(topic, 0)).is_some_and(|reached| *reached >= position))
+            .await;
+    }
+}
+
+/// Declares the revision that is worked on from here on.
+///
+/// # Errors
+/// If the log cannot be written.
+pub async fn declare(log: &dyn TopicLog, revision: &Revision) -> Result<(), LogError> {
+    let declared = revision.declared.clone();
+    let detail = format!("revision {}", declared.number);
+    let settings = Fingerprint::default();
+    let cause = Cause { stage: StageName::Source, transform: 1, settings, inputs: &[], detail: &detail };
+    append(log, Topic::Revisions, cause.id(), declared.into()).await
+}
+
+/// Hands an input to the source and returns its id; an earlier one of the same paths that was not
+/// finished is taken up again instead.
+///
+/// # Errors
+/// If the log cannot be read or written.
+pub async fn offer(
+    log: &dyn TopicLog,
+    revision: &Revision,
+    clips: &str,
+    labels: Vec<LabelList>,
+    ontology: &str,
+) -> Result<RecordId, LogError> {
+    let mut inputs: Vec<InputOffered> = Vec::new();
+    let mut records = log.scan(Topic::Inputs);
+    while let Some(record) = records.try_next().await? {
+        if let Ok(Message::InputOffered(input)) = Message::decode(&record.value) {
+            inputs.push(input);
+        }
+    }
+    let finished = finished_inputs(log, revision).await?;
+    let unfinished = |input: &&InputOffered| {
+        !finished.contains(&input.id)
+            && (input.clips.as_str(), &input.labels, input.ontology.as_str()) == (clips, &labels, ontology)
+    };
+    if let Some(input) = inputs.iter().find(unfinished) {
+        return Ok(input.id);
+    }
+    let nonce = inputs.len() as u64;
+    let id = Cause {
+        stage: StageName::Source,
+        transform: 1,
+        settings: Fingerprint::default(),
+        inputs: &[],
+        detail: &format!("input {nonce} {clips} {labels:?} {ontology}"),
+    }
+    .id();
+    let input = InputOffered { id, clips: clips.to_owned(), labels, ontology: ontology.to_owned(), nonce };
+    append(log, Topic::Inputs, id, input.into()).await?;
+    Ok(id)
+}
+
+/// Inputs that some [`RunFinished`] of the revision names.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn finished_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<BTreeSet<RecordId>, LogError> {
+    let mut finished = BTreeSet::new();
+    let mut records = log.scan(Topic::Runs);
+    while let Some(record) = records.try_next().await? {
+        if let Some(run) = run_finished(&record, revision) {
+            finished.extend(run.inputs);
+        }
+    }
+    Ok(finished)
+}
+
+/// Inputs that were offered and are not finished.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn unfinished_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<RecordId>, LogError> {
+    let finished = finished_inputs(log, revision).await?;
+    let records: Vec<_> = log.scan(Topic::Inputs).try_collect().await?;
+    Ok(records
+        .iter()
+        .filter_map(|record| match Message::decode(&record.value) {
+            Ok(Message::InputOffered(input)) if !finished.contains(&input.id) => Some(input.id),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Waits for the record that ends an input, or for the next end of any run if none is named.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn wait_for_end(
+    log: &dyn TopicLog,
+    revision: &Revision,
+    input: Option<RecordId>,
+) -> Result<(Position, RunFinished), LogError> {
+    let seen = match input {
+        Some(_) => None,
+        None => log.scan(Topic::Runs).map_ok(|record| record.position).try_collect::<Vec<_>>().await?.pop(),
+    };
+    let mut records = log.follow(Topic::Runs);
+    while let Some(record) = records.try_next().await? {
+        let Some(finished) = run_finished(&record, revision) else { continue };
+        let is_it = match input {
+            Some(input) => finished.inputs.contains(&input),
+            None => seen.is_none_or(|seen| record.position > seen),
+        };
+        if is_it {
+            return Ok((record.position, finished));
+        }
+    }
+    Err(LogError::Unavailable { place: "runs".to_owned(), detail: "its records ended".to_owned() })
+}
+
+fn run_finished(record: &counterpoint_log::Received, revision: &Revision) -> Option<RunFinished> {
+    if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
+        return None;
+    }
+    match Message::decode(&record.value) {
+        Ok(Message::RunFinished(finished)) => Some(finished),
+        _ => None,
+    }
+}
+
+/// Writes a message outside any stage.
+///
+/// # Errors
+/// If it is too large or the log cannot be written.
+pub async fn append(log: &dyn TopicLog, topic: Topic, key: RecordId, message: Message) -> Result<(), LogError> {
+    let value = message.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+    let headers = Headers::default();
+    log.append(vec![Outgoing { topic, partition: 0, key: key.0.to_vec(), value, headers }]).await
+}

@@ -1,0 +1,276 @@
+//! The log folded into what is true of one revision.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use counterpoint_core::variants::ManifestRow;
+use counterpoint_log::{LogError, TopicLog};
+use counterpoint_messages::{
+    ClipCurated, ClipDecoded, DeadLetter, Fingerprint, InputSealed, Message, RecipeName, RecipeSkipped,
+    Rejected, SampleComposed, StageName, Topic,
+};
+use futures::{StreamExt, TryStreamExt};
+use serde::Serialize;
+
+use crate::{materialise::MadeSamples, revision::Revision};
+
+/// Name and version that a lineage card bears.
+pub const PROGRAM: &str = concat!("counterpoint ", env!("CARGO_PKG_VERSION"));
+
+/// `summary.json`: counts that add up.
+///
+/// `found` = `unlabelled` + rejected by source and curator + `curated` (+ dead letters of the two);
+/// `curated` = rejected by decoder + `decoded`; `decoded` = rejected by gate + `accepted`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Summary {
+    /// Media files.
+    pub found: u64,
+    /// Media files that no label list names.
+    pub unlabelled: u64,
+    /// Clips with exactly one class.
+    pub curated: u64,
+    /// Clips in their normal form.
+    pub decoded: u64,
+    /// Clips that passed the gate.
+    pub accepted: u64,
+    /// Samples by recipe.
+    pub composed: BTreeMap<&'static str, u64>,
+    /// Clips turned away, by stage and reason.
+    pub rejected: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Recipes not made, by recipe and reason.
+    pub skipped: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
+    /// Records that a stage gave up on.
+    pub dead_letters: u64,
+    /// Rows of the label lists that name no file, at the newest input.
+    pub labels_without_clip: u64,
+    /// Rows of the label lists that could not be read, at the newest input.
+    pub broken_rows: u64,
+    /// Revision that all of this is about.
+    pub revision: u64,
+}
+
+/// Everything a report tells.
+#[derive(Debug, Default)]
+pub struct Projection {
+    /// Counts.
+    pub summary: Summary,
+    /// Labels of each labelled clip, counted.
+    pub labels: Vec<usize>,
+    /// Classes of the curated clips.
+    pub curated: Vec<ClipCurated>,
+    /// Clips in their normal form.
+    pub decoded: Vec<ClipDecoded>,
+    /// Clips turned away.
+    pub rejected: Vec<Rejected>,
+    /// Samples, in order of their ids.
+    pub samples: Vec<SampleComposed>,
+    /// Recipes not made.
+    pub skipped: Vec<RecipeSkipped>,
+    /// Records given up on and not put back.
+    pub dead_letters: Vec<DeadLetter>,
+    /// What the newest input said of itself.
+    pub input: Option<InputSealed>,
+}
+
+impl Projection {
+    /// Folds the log.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub async fn of(log: &dyn TopicLog, revision: &Revision) -> Result<Self, LogError> {
+        let revisions = revision.fingerprints();
+        let mut projection = Self::default();
+        projection.summary.revision = revision.declared.number;
+        let mut files: HashMap<String, Outcome> = HashMap::new();
+        for message in read(log, Topic::Rejected, &revisions).await? {
+            let Message::Rejected(rejected) = message else { continue };
+            if rejected.stage == StageName::Source {
+                files.insert(rejected.path.clone(), Outcome::TurnedAway(projection.rejected.len()));
+            }
+            projection.rejected.push(rejected);
+        }
+        for message in read(log, Topic::Clips, &revisions).await? {
+            let Message::ClipFound(found) = message else { continue };
+            projection.labels.push(found.clip.labels.len());
+            // A file that was turned away before its labels came is a clip now; one that changed after it
+            // became a clip stays one.
+            files.insert(found.media.path, Outcome::Clip);
+        }
+        projection.fold_endings(log, &revisions).await?;
+        let unlabelled = counterpoint_messages::RejectReason::Unlabelled;
+        let mut counted = vec![false; projection.rejected.len()];
+        for outcome in files.values() {
+            if let Outcome::TurnedAway(index) = outcome {
+                counted[*index] = true;
+            }
+        }
+        let mut counted = counted.into_iter();
+        projection.rejected.retain(|rejected| {
+            let counted = counted.next().unwrap_or(false);
+            rejected.stage != StageName::Source || counted
+        });
+        let summary = &mut projection.summary;
+        summary.found = files.len() as u64;
+        for rejected in &projection.rejected {
+            if rejected.reason == unlabelled {
+                summary.unlabelled += 1;
+            } else {
+                let by_reason = summary.rejected.entry(rejected.stage.as_str()).or_default();
+                *by_reason.entry(rejected.reason.as_str()).or_default() += 1;
+            }
+        }
+        Ok(projection)
+    }
+
+    async fn fold_endings(
+        &mut self,
+        log: &dyn TopicLog,
+        revisions: &BTreeSet<Fingerprint>,
+    ) -> Result<(), LogError> {
+        for message in read(log, Topic::Curated, revisions).await? {
+            if let Message::ClipCurated(curated) = message {
+                self.curated.push(curated);
+            }
+        }
+        for message in read(log, Topic::Decoded, revisions).await? {
+            if let Message::ClipDecoded(decoded) = message {
+                self.decoded.push(decoded);
+            }
+        }
+        self.summary.accepted = read(log, Topic::Accepted, revisions).await?.len() as u64;
+        for message in read(log, Topic::Samples, revisions).await? {
+            if let Message::SampleComposed(sample) = message {
+                self.samples.push(sample);
+            }
+        }
+        for message in read(log, Topic::Skipped, revisions).await? {
+            if let Message::RecipeSkipped(skipped) = message {
+                self.skipped.push(skipped);
+            }
+        }
+        let mut requeued = BTreeSet::new();
+        for message in read(log, Topic::Runs, revisions).await? {
+            match message {
+                Message::InputSealed(sealed) => self.input = Some(sealed),
+                Message::RecordRequeued(record) => {
+                    requeued.insert(record.dead_letter);
+                }
+                _ => {}
+            }
+        }
+        for message in read(log, Topic::DeadLetters, revisions).await? {
+            if let Message::DeadLetter(letter) = message
+                && !requeued.contains(&letter.id)
+            {
+                self.dead_letters.push(letter);
+            }
+        }
+        self.curated.sort_by_key(|clip| clip.clip.id);
+        self.decoded.sort_by_key(|clip| clip.clip.id);
+        self.samples.sort_by_key(|sample| sample.id);
+        self.skipped.sort_by_key(|skipped| skipped.id);
+        self.rejected.sort_by(|a, b| (a.stage, &a.path, a.id).cmp(&(b.stage, &b.path, b.id)));
+        let summary = &mut self.summary;
+        summary.curated = self.curated.len() as u64;
+        summary.decoded = self.decoded.len() as u64;
+        summary.dead_letters = self.dead_letters.len() as u64;
+        summary.composed = RecipeName::ALL.map(|recipe| (recipe.as_str(), 0)).into();
+        for sample in &self.samples {
+            *summary.composed.entry(sample.recipe.name().as_str()).or_default() += 1;
+        }
+        for skipped in &self.skipped {
+            let by_reason = summary.skipped.entry(skipped.recipe.as_str()).or_default();
+            *by_reason.entry(skipped.reason.as_str()).or_default() += 1;
+        }
+        if let Some(input) = &self.input {
+            summary.labels_without_clip = input.labels_without_clip;
+            summary.broken_rows = input.broken_rows;
+        }
+        Ok(())
+    }
+
+    /// `manifest.jsonl`: a line a sample, in order of their ids.
+    ///
+    /// # Errors
+    /// None that a sample can cause; what the JSON writer reports is passed on.
+    pub fn manifest(&self, made: &MadeSamples) -> Result<Vec<u8>, serde_json::Error> {
+        manifest(&self.samples, made)
+    }
+}
+
+/// A manifest of these samples.
+pub(crate) fn manifest(samples: &[SampleComposed], made: &MadeSamples) -> Result<Vec<u8>, serde_json::Error> {
+    let mut lines = Vec::new();
+    for sample in samples {
+        let row = ManifestRow::of(sample, PROGRAM);
+        let row = match made.get(sample.id) {
+            Some(file) => row.made(file.path.clone(), file.blake3),
+            None => row,
+        };
+        serde_json::to_writer(&mut lines, &row)?;
+        lines.push(b'\n');
+    }
+    Ok(lines)
+}
+
+/// What became of a media file at the source.
+enum Outcome {
+    Clip,
+    /// Place in the list of rejects.
+    TurnedAway(usize),
+}
+
+/// Messages of a topic that are of the revision, each id once (the first one committed).
+async fn read(
+    log: &dyn TopicLog,
+    topic: Topic,
+    revisions: &BTreeSet<Fingerprint>,
+) -> Result<Vec<Message>, LogError> {
+    let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
+    let mut messages = Vec::new();
+    let mut records = log.scan(topic);
+    while let Some(record) = records.try_next().await? {
+        if record.headers.revision.is_some_and(|revision| !revisions.contains(&revision))
+            || !seen.insert(record.key)
+        {
+            continue;
+        }
+        // What cannot be read is a dead letter of the stage that reads it, and told there.
+        if let Ok(message) = Message::decode(&record.value) {
+            messages.push(message);
+        }
+    }
+    Ok(messages)
+}
+
+/// The samples of the newest revision that was declared.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn samples_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<SampleComposed>, LogError> {
+    let messages = read(log, Topic::Samples, &revision.fingerprints()).await?;
+    let mut samples: Vec<_> = messages
+        .into_iter()
+        .filter_map(|message| match message {
+            Message::SampleComposed(sample) => Some(sample),
+            _ => None,
+        })
+        .collect();
+    samples.sort_by_key(|sample| sample.id);
+    Ok(samples)
+}
+
+/// The revision that the log was worked on under last; `None` on a new log.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn newest_revision(log: &dyn TopicLog) -> Result<Option<Revision>, LogError> {
+    let mut records = log.scan(Topic::Revisions);
+    let mut newest = None;
+    while let Some(record) = records.next().await.transpose()? {
+        if let Ok(Message::RevisionDeclared(declared)) = Message::decode(&record.value) {
+            newest = Some(Revision::of(declared));
+        }
+    }
+    Ok(newest)
+}
+

@@ -1,0 +1,179 @@
+//! Revisions: the settings under which records were made, stage by stage.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use counterpoint_core::media_job::PREPARE_TRANSFORM;
+use counterpoint_messages::{ContentHash, Fingerprint, RevisionDeclared, StageName};
+use serde_json::Value;
+
+use crate::settings::Settings;
+
+/// Version of each stage's transform: raised when the same input and settings give other results.
+fn transform(stage: StageName) -> u32 {
+    match stage {
+        StageName::Decoder => PREPARE_TRANSFORM,
+        _ => 1,
+    }
+}
+
+/// Content that decides what comes out and lies in files beside the settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contents {
+    /// Ontology.
+    pub ontology: ContentHash,
+    /// Rules of curation.
+    pub rules: ContentHash,
+    /// Plan of the samples.
+    pub plan: ContentHash,
+}
+
+/// What each stage is called under one set of settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Revision {
+    /// As written to the log.
+    pub declared: RevisionDeclared,
+}
+
+impl Revision {
+    /// The revision of these settings. `replays` counts how often a stage was told to start again.
+    pub fn new(
+        number: u64,
+        settings: &Settings,
+        contents: Contents,
+        replays: BTreeMap<StageName, u32>,
+    ) -> Self {
+        let settings = by_stage(settings, contents);
+        let mut fingerprints = BTreeMap::new();
+        let mut above = Fingerprint::default();
+        for stage in StageName::ALL {
+            let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
+            hasher.update(&above.0);
+            hasher.update(stage.as_str().as_bytes());
+            hasher.update(&transform(stage).to_le_bytes());
+            hasher.update(&replays.get(&stage).copied().unwrap_or(0).to_le_bytes());
+            for (name, value) in settings.get(stage.as_str()).into_iter().flatten() {
+                for part in [name, value] {
+                    hasher.update(&(part.len() as u64).to_le_bytes());
+                    hasher.update(part.as_bytes());
+                }
+            }
+            let mut fingerprint = Fingerprint::default();
+            hasher.finalize_xof().fill(&mut fingerprint.0);
+            fingerprints.insert(stage, fingerprint);
+            above = fingerprint;
+        }
+        Self { declared: RevisionDeclared { number, settings, replays, fingerprints } }
+    }
+
+    /// A revision as it was declared.
+    pub fn of(declared: RevisionDeclared) -> Self {
+        Self { declared }
+    }
+
+    /// Fingerprint of a stage.
+    pub fn fingerprint(&self, stage: StageName) -> Fingerprint {
+        self.declared.fingerprints.get(&stage).copied().unwrap_or_default()
+    }
+
+    /// Fingerprints of all stages.
+    pub fn fingerprints(&self) -> BTreeSet<Fingerprint> {
+        self.declared.fingerprints.values().copied().collect()
+    }
+
+    /// Whether records of the two revisions are the same from end to end.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        self.declared.fingerprints == other.declared.fingerprints
+    }
+
+    /// The settings in which two revisions differ, as sentences `gate.motion_min was 0.1, is 0.2`.
+    pub fn differences(&self, earlier: &Self) -> Vec<String> {
+        let mut differences = Vec::new();
+        let empty = BTreeMap::new();
+        for stage in StageName::ALL.map(StageName::as_str) {
+            let now = self.declared.settings.get(stage).unwrap_or(&empty);
+            let before = earlier.declared.settings.get(stage).unwrap_or(&empty);
+            let names: BTreeSet<_> = now.keys().chain(before.keys()).collect();
+            for name in names {
+                let (was, is) = (before.get(name), now.get(name));
+                if was != is {
+                    let text = |value: Option<&String>| value.map_or("not set", String::as_str).to_owned();
+                    differences.push(format!("{stage}.{name} was {}, is {}", text(was), text(is)));
+                }
+            }
+        }
+        differences
+    }
+}
+
+/// The settings that each stage's results depend on, as text.
+fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMap<String, String>> {
+    let Settings { seed, source, curator: _, decoder, gate, composer: _ } = settings;
+    let plan = [("plan".to_owned(), contents.plan.to_string()), ("seed".to_owned(), seed.to_string())];
+    [
+        (StageName::Source, flat(source)),
+        (
+            StageName::Curator,
+            [
+                ("ontology".to_owned(), contents.ontology.to_string()),
+                ("rules".to_owned(), contents.rules.to_string()),
+            ]
+            .into(),
+        ),
+        (StageName::Decoder, flat(decoder)),
+        (StageName::Gate, flat(gate)),
+        // The coordinator names the plan in each seal.
+        (StageName::Coordinator, plan.clone().into()),
+        (StageName::Composer, plan.into()),
+        (StageName::Reporter, BTreeMap::new()),
+    ]
+    .into_iter()
+    .map(|(stage, settings)| (stage.as_str().to_owned(), settings))
+    .collect()
+}
+
+/// The fields of a settings group as text; they hold numbers, names and lists only.
+fn flat(settings: &impl serde::Serialize) -> BTreeMap<String, String> {
+    match serde_json::to_value(settings) {
+        Ok(Value::Object(fields)) => fields
+            .into_iter()
+            .map(|(name, value)| match value {
+                Value::String(text) => (name, text),
+                value => (name, value.to_string()),
+            })
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONTENTS: Contents =
+        Contents { ontology: ContentHash([1; 32]), rules: ContentHash([2; 32]), plan: ContentHash([3; 32]) };
+
+    #[test]
+    fn a_changed_setting_renames_its_stage_and_those_below_and_no_other() {
+        let settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        let mut changed = settings.clone();
+        changed.gate.motion_min = 0.25;
+        let after = Revision::new(2, &changed, CONTENTS, BTreeMap::new());
+        for stage in StageName::ALL {
+            let same = before.fingerprint(stage) == after.fingerprint(stage);
+            assert_eq!(same, stage < StageName::Gate, "{stage}");
+        }
+        assert_eq!(after.differences(&before), ["gate.motion_min was 0.0005, is 0.25"]);
+        assert!(!after.is_same_as(&before));
+    }
+
+    #[test]
+    fn a_replay_renames_its_stage_and_those_below() {
+        let settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        let after = Revision::new(2, &settings, CONTENTS, [(StageName::Decoder, 1)].into());
+        assert_eq!(before.fingerprint(StageName::Curator), after.fingerprint(StageName::Curator));
+        assert_ne!(before.fingerprint(StageName::Decoder), after.fingerprint(StageName::Decoder));
+        assert!(after.differences(&before).is_empty());
+    }
+}

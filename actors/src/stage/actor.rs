@@ -1,0 +1,183 @@
+//! The actor around a stage: mailboxes carry control, never data.
+
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use actix::prelude::*;
+use counterpoint_log::{Group, Membership, Position, TopicLog};
+use counterpoint_messages::{Fingerprint, StageName, Topic};
+use futures::FutureExt;
+use tokio::sync::watch;
+
+use super::{Order, Profile, Stage, cycle::Cycle, guard::panic_text};
+use crate::Tools;
+
+/// How a stage is run; nothing here changes what comes out.
+#[derive(Debug, Clone)]
+pub struct StageOptions {
+    /// The stage's settings and those above it.
+    pub fingerprint: Fingerprint,
+    /// Fingerprints of every stage of the revision: records of other revisions are passed over.
+    pub revision: Arc<BTreeSet<Fingerprint>>,
+    /// Name of this instance in its group, stable over restarts.
+    pub instance: String,
+    /// Name of this process, new with every start.
+    pub session: String,
+    /// Pieces of work at once.
+    pub concurrency: usize,
+    /// Records read and not committed at once.
+    pub max_records: usize,
+    /// Their bytes and those of the effects that wait to be committed.
+    pub max_bytes: usize,
+    /// How long a fault of ours may last before the run gives up.
+    pub patience: Duration,
+}
+
+impl StageOptions {
+    pub(super) fn group(&self, profile: &Profile) -> Group {
+        Group { stage: profile.stage, fingerprint: self.fingerprint }
+    }
+
+    pub(super) fn membership(&self, profile: &Profile) -> Membership {
+        Membership {
+            group: self.group(profile),
+            instance: self.instance.clone(),
+            inputs: profile.inputs.clone(),
+            exclusive: profile.order == Order::Sequential,
+            max_records: self.max_records,
+            max_bytes: self.max_bytes,
+        }
+    }
+
+    /// Whether a record is of the revision that is being worked on; what operators append has none.
+    pub(super) fn is_of_revision(&self, revision: Option<Fingerprint>) -> bool {
+        revision.is_none_or(|revision| self.revision.contains(&revision))
+    }
+}
+
+/// How a stage is doing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct StageHealth {
+    /// What it is at.
+    pub phase: Phase,
+    /// Records committed by this process.
+    pub records: u64,
+    /// Messages written by this process.
+    pub outputs: u64,
+    /// Bytes read or made and not committed.
+    pub bytes_in_flight: u64,
+    /// Pieces of work under way.
+    pub running: usize,
+    /// Whether nothing is left to read or commit.
+    pub caught_up: bool,
+    /// Last position committed of each partition, in this process.
+    pub committed: BTreeMap<(Topic, u32), Position>,
+}
+
+/// What a stage is at.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Phase {
+    /// Joining its group.
+    #[default]
+    Joining,
+    /// Another process owns the group.
+    Waiting {
+        /// Who.
+        holder: String,
+    },
+    /// At work.
+    Running,
+    /// A fault of ours keeps it from going on.
+    Paused {
+        /// Which.
+        cause: String,
+    },
+}
+
+/// How a stage's life ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ending {
+    /// As told, with everything committed.
+    Stopped,
+    /// Another process took the group over.
+    Fenced(String),
+    /// Something failed that a new start may mend.
+    Failed(String),
+    /// Something failed that no new start will mend.
+    Hopeless(String),
+}
+
+/// Tells an actor to finish what it has begun, commit and end.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+/// Tells the supervisor that an actor has ended.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Ended {
+    /// Stage.
+    pub stage: StageName,
+    /// Which incarnation of it.
+    pub generation: u32,
+    /// How.
+    pub ending: Ending,
+}
+
+/// Runs one stage; the same code for every stage.
+pub struct StageActor<S: Stage> {
+    name: StageName,
+    generation: u32,
+    cycle: Option<Cycle<S>>,
+    stop: watch::Sender<bool>,
+    supervisor: Recipient<Ended>,
+}
+
+impl<S: Stage> StageActor<S> {
+    /// An actor that begins as soon as it is started.
+    pub fn new(
+        stage: S,
+        generation: u32,
+        options: StageOptions,
+        tools: Arc<Tools>,
+        log: Arc<dyn TopicLog>,
+        health: watch::Sender<StageHealth>,
+        supervisor: Recipient<Ended>,
+    ) -> Self {
+        Self {
+            name: stage.profile().stage,
+            generation,
+            cycle: Some(Cycle::new(stage, options, tools, log, health)),
+            stop: watch::Sender::new(false),
+            supervisor,
+        }
+    }
+}
+
+impl<S: Stage + Unpin> Actor for StageActor<S> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let Some(cycle) = self.cycle.take() else { return };
+        let life = std::panic::AssertUnwindSafe(cycle.run(self.stop.subscribe())).catch_unwind();
+        let life = life.into_actor(self).map(|ended, actor, context| {
+            let ending = ended.unwrap_or_else(|panic: Box<dyn Any + Send>| Ending::Failed(panic_text(&*panic)));
+            let ended = Ended { stage: actor.name, generation: actor.generation, ending };
+            let told = actor.supervisor.send(ended).into_actor(actor);
+            context.wait(told.map(|_, _, context| context.stop()));
+        });
+        context.spawn(life);
+    }
+}
+
+impl<S: Stage + Unpin> Handler<Stop> for StageActor<S> {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        self.stop.send_replace(true);
+    }
+}

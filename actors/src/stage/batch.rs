@@ -1,0 +1,108 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
+
+use counterpoint_log::{Commit, Headers, Outgoing, Position, StateEntry};
+use counterpoint_messages::{DecodeError, Fingerprint, Topic, TraceParent, partition_of};
+use tokio::time::Instant;
+
+use super::Output;
+
+/// Longest a finished record waits for others before it is committed.
+const LONGEST_WAIT: Duration = Duration::from_millis(250);
+/// Records and bytes that are committed without waiting for more.
+const FULL_RECORDS: usize = 64;
+const FULL_BYTES: usize = 1 << 20;
+
+/// Effects that are waiting to be committed together.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    outputs: Vec<Outgoing>,
+    /// The last change of a key wins.
+    state: HashMap<(u32, Vec<u8>), Option<Vec<u8>>>,
+    positions: BTreeMap<(Topic, u32), Position>,
+    records: usize,
+    bytes: usize,
+    since: Option<Instant>,
+}
+
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.since.is_none()
+    }
+
+    /// When the batch has waited long enough.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.since.map(|since| since + LONGEST_WAIT)
+    }
+
+    pub fn is_due(&self, now: Instant) -> bool {
+        self.records >= FULL_RECORDS
+            || self.bytes >= FULL_BYTES
+            || self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    pub fn records(&self) -> usize {
+        self.records
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.outputs.len()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub fn add(&mut self, outputs: Vec<Outgoing>, state: Vec<StateEntry>) {
+        self.since.get_or_insert_with(Instant::now);
+        self.bytes += outputs.iter().map(|output| output.key.len() + output.value.len()).sum::<usize>();
+        self.outputs.extend(outputs);
+        for entry in state {
+            self.bytes += entry.value.as_ref().map_or(0, Vec::len);
+            self.state.insert((entry.partition, entry.key), entry.value);
+        }
+    }
+
+    pub fn reach(&mut self, topic: Topic, partition: u32, position: Position) {
+        self.since.get_or_insert_with(Instant::now);
+        self.records += 1;
+        self.positions.insert((topic, partition), position);
+    }
+
+    pub fn take(&mut self) -> Commit {
+        let batch = std::mem::take(self);
+        let mut state: Vec<_> = batch
+            .state
+            .into_iter()
+            .map(|((partition, key), value)| StateEntry { partition, key, value })
+            .collect();
+        state.sort_by(|a, b| (a.partition, &a.key).cmp(&(b.partition, &b.key)));
+        Commit {
+            outputs: batch.outputs,
+            state,
+            positions: batch
+                .positions
+                .into_iter()
+                .map(|((topic, partition), position)| (topic, partition, position))
+                .collect(),
+        }
+    }
+}
+
+/// The record that a message is written as.
+pub(super) fn outgoing(
+    output: &Output,
+    partitions: u32,
+    revision: Fingerprint,
+    trace: Option<TraceParent>,
+) -> Result<Outgoing, DecodeError> {
+    Ok(Outgoing {
+        topic: output.topic,
+        partition: if output.topic.is_partitioned() { partition_of(&output.video, partitions) } else { 0 },
+        key: output.key.0.to_vec(),
+        value: output.message.encode()?,
+        headers: Headers { trace, revision: Some(revision), clip: output.clip },
+    })
+}

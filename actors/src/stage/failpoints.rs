@@ -1,0 +1,55 @@
+//! Points at which tests make a stage fail, named `STAGE::POINT`.
+//!
+//! They are armed through the `FAILPOINTS` environment variable, e.g.
+//! `FAILPOINTS='curator::plan=return(panic:7xkj4XqaynU)'`: the part before the colon is what to do
+//! (`panic`, `abort`, `kill`, `stall`), the part behind it is any part of the message as it prints, or
+//! empty for every record.
+
+use counterpoint_messages::StageName;
+
+use super::Record;
+
+/// Fails here if a test asked for it.
+pub(super) fn reached(stage: StageName, point: &str, record: &Record) {
+    Point::of(stage, point, record).reached();
+}
+
+/// A point that is reached on another thread than the one that knows the record.
+pub(super) struct Point(Option<(String, String)>);
+
+impl Point {
+    pub fn of(stage: StageName, point: &str, record: &Record) -> Self {
+        Self(armed().then(|| (format!("{stage}::{point}"), format!("{:?}", record.message))))
+    }
+
+    pub fn reached(&self) {
+        if let Some((name, message)) = &self.0 {
+            strike(name, message);
+        }
+    }
+}
+
+fn strike(name: &str, message: &str) {
+    let action = fail::eval(name, |argument| argument.unwrap_or_default());
+    let Some((action, needle)) = action.as_deref().and_then(|action| action.split_once(':')) else {
+        return;
+    };
+    if !message.contains(needle) {
+        return;
+    }
+    match action {
+        "abort" => std::process::abort(),
+        "kill" => {
+            // The one way to die that runs no code of ours at all.
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+        "stall" => std::thread::sleep(std::time::Duration::from_secs(3600)),
+        _ => std::panic::panic_any(format!("failpoint {name}")),
+    }
+}
+
+/// Looked up once: without the variable a failpoint costs one load.
+fn armed() -> bool {
+    static ARMED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *ARMED.get_or_init(|| std::env::var_os("FAILPOINTS").is_some() || cfg!(test))
+}

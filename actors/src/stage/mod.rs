@@ -1,0 +1,267 @@
+//! What a stage is, and the one actor that runs any of them.
+//!
+//! A stage is a pure state machine: given its state and a record it plans work, and turns what came of
+//! the work into effects. It has no clock, no IO, no actix and no tokio, so the same stage runs on every
+//! engine of the log and under any scheduler. Work is the part that does IO; it runs on a thread of its
+//! own and is handed its [`Tools`].
+
+mod actor;
+mod attempts;
+mod batch;
+mod cycle;
+mod failpoints;
+mod guard;
+mod lane;
+mod records;
+
+use std::fmt;
+
+use counterpoint_log::{Received, StateEntry};
+use counterpoint_messages::{Message, RecordId, StageName, Topic};
+
+pub use actor::{Ended, Ending, Phase, StageActor, StageHealth, StageOptions, Stop};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::Tools;
+
+/// One step of the pipeline.
+pub trait Stage: Send + 'static {
+    /// IO that the stage asks for.
+    type Work: Work;
+
+    /// Who the stage is and what it reads.
+    fn profile(&self) -> Profile;
+
+    /// Replaces all state by what was committed.
+    ///
+    /// # Errors
+    /// If an entry cannot be read, which no retry will mend.
+    fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError>;
+
+    /// Decides what to do about a record.
+    ///
+    /// # Errors
+    /// If the record makes no sense here; it ends in dead letters after three attempts.
+    fn plan(&mut self, record: &Record) -> Result<Step<Self::Work>, StageError>;
+
+    /// Turns what came of the work into effects.
+    ///
+    /// # Errors
+    /// As for [`Stage::plan`].
+    fn conclude(
+        &mut self,
+        record: &Record,
+        outcome: <Self::Work as Work>::Outcome,
+    ) -> Result<Effects, StageError>;
+}
+
+/// IO on behalf of a stage.
+pub trait Work: Send + 'static {
+    /// What comes of it.
+    type Outcome: Send + 'static;
+
+    /// Does it; may block.
+    ///
+    /// # Errors
+    /// [`Fault::Ours`] pauses the stage and tries again, [`Fault::Record`] counts as an attempt.
+    fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault>;
+
+    /// Seconds of media that went through, for the metrics.
+    fn media_seconds(_: &Self::Outcome) -> f64 {
+        0.0
+    }
+}
+
+/// The work of a stage that never asks for any.
+#[derive(Debug)]
+pub enum NoWork {}
+
+impl Work for NoWork {
+    type Outcome = Self;
+
+    fn perform(self, _: &Tools) -> Result<Self, Fault> {
+        match self {}
+    }
+}
+
+/// Who a stage is and how its records may be worked on.
+#[derive(Debug, Clone)]
+pub struct Profile {
+    /// Name.
+    pub stage: StageName,
+    /// Topics it reads.
+    pub inputs: Vec<Topic>,
+    /// Whether records depend on each other.
+    pub order: Order,
+    /// Whether the work runs in a process of its own, so that its crash is seen from here and a death of
+    /// this process says nothing about the record.
+    pub isolated: bool,
+}
+
+/// Whether a stage's records depend on each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Records of all partitions one after the other, by one owner: the stage keeps state across them.
+    Sequential,
+    /// Several at once; committed in order of their partition.
+    Parallel,
+}
+
+/// A record as a stage sees it.
+#[derive(Debug)]
+pub struct Record {
+    /// What it says.
+    pub message: Message,
+    /// How it came.
+    pub received: Received,
+}
+
+/// What a stage decided.
+#[derive(Debug)]
+pub enum Step<W> {
+    /// IO first.
+    Work(W),
+    /// Nothing more to find out.
+    Done(Effects),
+}
+
+/// What a record brings about, made durable at once.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Messages to write.
+    pub outputs: Vec<Output>,
+    /// State to change.
+    pub state: Vec<StateEntry>,
+    /// Whether the record has more to come: these effects are committed, the position stays, and the
+    /// record is planned again.
+    pub more: bool,
+}
+
+impl Effects {
+    /// One message and nothing else.
+    pub fn output(output: Output) -> Self {
+        Self { outputs: vec![output], ..Self::default() }
+    }
+}
+
+/// A message to be written.
+#[derive(Debug)]
+pub struct Output {
+    /// Topic.
+    pub topic: Topic,
+    /// The record's own id.
+    pub key: RecordId,
+    /// Source video, which decides the partition on topics that clips flow on.
+    pub video: String,
+    /// Clip it is about.
+    pub clip: Option<RecordId>,
+    /// Whether a trace begins here (a clip is found) or goes on.
+    pub begins_trace: bool,
+    /// What it says.
+    pub message: Message,
+}
+
+impl Output {
+    /// A message about a clip.
+    pub fn of_clip(
+        topic: Topic,
+        key: RecordId,
+        clip: RecordId,
+        video: &str,
+        message: impl Into<Message>,
+    ) -> Self {
+        Self {
+            topic,
+            key,
+            video: video.to_owned(),
+            clip: Some(clip),
+            begins_trace: false,
+            message: message.into(),
+        }
+    }
+
+    /// A message about the run as a whole.
+    pub fn of_run(topic: Topic, key: RecordId, message: impl Into<Message>) -> Self {
+        Self {
+            topic,
+            key,
+            video: String::new(),
+            clip: None,
+            begins_trace: false,
+            message: message.into(),
+        }
+    }
+}
+
+/// Why work did not come to an outcome.
+#[derive(Debug)]
+pub enum Fault {
+    /// Ours: store, disk, a missing program. The stage pauses and tries again; no attempt is counted.
+    Ours(String),
+    /// The record's: it crashed its worker, say. Counted as an attempt.
+    Record(String),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ours(reason) | Self::Record(reason) => f.write_str(reason),
+        }
+    }
+}
+
+/// A record or a state that a stage cannot make sense of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StageError {
+    /// A message that does not belong on the topics of this stage.
+    #[error("{stage} does not read {found}")]
+    Unexpected {
+        /// Stage.
+        stage: StageName,
+        /// Kind of message.
+        found: String,
+    },
+    /// State that cannot be read back.
+    #[error("state `{key}` of {stage} cannot be read: {detail}; a new revision begins without it (--new-revision)")]
+    State {
+        /// Stage.
+        stage: StageName,
+        /// Key.
+        key: String,
+        /// What the decoder said.
+        detail: String,
+    },
+    /// Content that contradicts itself.
+    #[error("{0}")]
+    Content(String),
+}
+
+impl StageError {
+    /// A message that does not belong here.
+    pub fn unexpected(stage: StageName, message: &Message) -> Self {
+        Self::Unexpected { stage, found: format!("{:?}", message.kind()) }
+    }
+}
+
+/// A state entry of an exclusive stage, as JSON so that `topics tail state.STAGE` can be read.
+pub(crate) fn state_entry<T: Serialize>(
+    stage: StageName,
+    key: impl Into<String>,
+    value: &T,
+) -> Result<StateEntry, StageError> {
+    let key = key.into();
+    match serde_json::to_vec(value) {
+        Ok(value) => Ok(StateEntry { partition: 0, key: key.into_bytes(), value: Some(value) }),
+        Err(error) => Err(StageError::State { stage, key, detail: error.to_string() }),
+    }
+}
+
+/// The value of a state entry.
+pub(crate) fn read_state<T: DeserializeOwned>(stage: StageName, entry: &StateEntry) -> Result<T, StageError> {
+    let bytes = entry.value.as_deref().unwrap_or_default();
+    serde_json::from_slice(bytes).map_err(|error| StageError::State {
+        stage,
+        key: String::from_utf8_lossy(&entry.key).into_owned(),
+        detail: error.to_string(),
+    })
+}

@@ -1,0 +1,269 @@
+//! What happens to one record: planned, worked on, concluded, or tried again.
+
+use std::sync::Arc;
+
+use counterpoint_log::{Outgoing, Position, Received};
+use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic};
+use counterpoint_telemetry::{
+    events::{self, Event},
+    trace,
+};
+use tokio::time::Instant;
+use tracing::Span;
+
+use super::{
+    Effects, Fault, Order, Output, Record, Stage, Step, Work,
+    actor::Ending,
+    attempts::MAX_ATTEMPTS,
+    batch::outgoing,
+    cycle::{Cycle, Halt, Outcome, Place},
+    failpoints,
+    lane::{Finished, Status},
+    guard::guarded,
+};
+
+/// What a piece of work came back with, and to which record it belongs.
+pub(super) struct Returned<O> {
+    generation: u64,
+    place: Place,
+    position: Position,
+    span: Span,
+    started: Instant,
+    result: Result<Result<O, Fault>, String>,
+}
+
+impl<S: Stage> Cycle<S> {
+    /// Looks at a record for the first time, or again.
+    pub(super) async fn start(&mut self, place: Place, position: Position) -> Result<(), Halt> {
+        let taken = self.lanes.get_mut(&place).and_then(|lane| lane.take(position));
+        let Some(Status::Waiting(received)) = taken else { return Ok(()) };
+        if !self.options.is_of_revision(received.headers.revision) {
+            self.put(place, position, Status::Done(Finished::default()));
+            return Ok(());
+        }
+        let message = match Message::decode(&received.value) {
+            Ok(message) => message,
+            Err(error @ (DecodeError::Newer { .. } | DecodeError::UnknownKind(_))) => {
+                let reason = format!("a record of {} {error}; nothing was skipped", received.topic);
+                return Err(Halt::Ending(Ending::Hopeless(reason)));
+            }
+            Err(error) => return self.give_up(&received, 1, &format!("the record {error}")),
+        };
+        let tried = self.attempts.count(&received);
+        let announced = self.attempts.is_careful();
+        if announced {
+            if tried + 1 >= MAX_ATTEMPTS {
+                let reason = "the process died each time this record was worked on";
+                return self.give_up(&received, MAX_ATTEMPTS, reason);
+            }
+            self.announce(&received, tried + 1).await?;
+        }
+        let span = tracing::info_span!(
+            "stage.work",
+            stage = %self.profile.stage,
+            clip = received.headers.clip.map(tracing::field::display),
+        );
+        if let Some(parent) = received.headers.trace {
+            trace::continue_from(&span, parent);
+        }
+        let record = Record { message, received };
+        let (stage, name) = (&mut self.stage, self.profile.stage);
+        let planned = span.in_scope(|| {
+            guarded(|| {
+                failpoints::reached(name, "plan", &record);
+                stage.plan(&record)
+            })
+        });
+        if announced && self.profile.isolated {
+            self.announce(&record.received, tried).await?;
+        }
+        match planned {
+            Ok(Ok(Step::Done(effects))) => self.finished(place, record, effects, &span),
+            Ok(Ok(Step::Work(work))) => {
+                self.spawn(place, work, &record, span);
+                self.put(place, position, Status::Working(Box::new(record)));
+                Ok(())
+            }
+            Ok(Err(error)) => self.failed(place, &record, &error.to_string()),
+            Err(panic) => self.failed(place, &record, &panic),
+        }
+    }
+
+    fn spawn(&mut self, place: Place, work: S::Work, record: &Record, span: Span) {
+        let (generation, tools) = (self.generation, Arc::clone(&self.tools));
+        let position = record.received.position;
+        let started = Instant::now();
+        let point = failpoints::Point::of(self.profile.stage, "work", record);
+        self.running.spawn_blocking(move || {
+            let result = span.in_scope(|| {
+                guarded(|| {
+                    point.reached();
+                    work.perform(&tools)
+                })
+            });
+            Returned { generation, place, position, span, started, result }
+        });
+    }
+
+    pub(super) fn work_returned(&mut self, returned: Returned<Outcome<S>>) -> Result<(), Halt> {
+        let Returned { generation, place, position, span, started, result } = returned;
+        if generation != self.generation {
+            return Ok(());
+        }
+        let taken = self.lanes.get_mut(&place).and_then(|lane| lane.take(position));
+        let Some(Status::Working(record)) = taken else { return Ok(()) };
+        let media_seconds = match &result {
+            Ok(Ok(outcome)) => S::Work::media_seconds(outcome),
+            _ => 0.0,
+        };
+        events::WorkDone { stage: self.profile.stage, duration: started.elapsed(), media_seconds }.emit();
+        match result {
+            Ok(Ok(outcome)) => {
+                self.resume();
+                let (stage, name) = (&mut self.stage, self.profile.stage);
+                let concluded = span.in_scope(|| {
+                    guarded(|| {
+                        failpoints::reached(name, "conclude", &record);
+                        stage.conclude(&record, outcome)
+                    })
+                });
+                match concluded {
+                    Ok(Ok(effects)) => self.finished(place, *record, effects, &span),
+                    Ok(Err(error)) => self.failed(place, &record, &error.to_string()),
+                    Err(panic) => self.failed(place, &record, &panic),
+                }
+            }
+            Ok(Err(Fault::Ours(reason))) => {
+                self.put(place, position, Status::Waiting(record.received));
+                self.pause(&reason)?;
+                self.doubt_memory()
+            }
+            Ok(Err(Fault::Record(reason))) | Err(reason) => self.failed(place, &record, &reason),
+        }
+    }
+
+    fn finished(&mut self, place: Place, record: Record, effects: Effects, span: &Span) -> Result<(), Halt> {
+        let Effects { outputs, state, more } = effects;
+        let written: Result<Vec<_>, _> =
+            span.in_scope(|| outputs.iter().map(|output| self.write(output)).collect());
+        let outputs = match written {
+            Ok(outputs) => outputs,
+            Err(error) => return self.failed(place, &record, &format!("an output {error}")),
+        };
+        let position = record.received.position;
+        if more {
+            self.batch.add(outputs, state);
+            self.put(place, position, Status::Waiting(record.received));
+        } else {
+            self.put(place, position, Status::Done(Finished { outputs, state }));
+            if self.profile.order == Order::Sequential {
+                // The next record sees this one's state in memory, so it must not be committed before it.
+                self.harvest();
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, output: &Output) -> Result<Outgoing, DecodeError> {
+        match &output.message {
+            Message::Rejected(rejected) => {
+                events::ClipRejected { stage: rejected.stage, reason: rejected.reason }.emit();
+            }
+            Message::RecipeSkipped(skipped) => {
+                events::RecipeSkippedEvent { recipe: skipped.recipe, reason: skipped.reason }.emit();
+            }
+            _ => {}
+        }
+        let trace = if output.begins_trace {
+            let root = tracing::info_span!(
+                parent: None,
+                "clip.found",
+                clip = output.clip.map(tracing::field::display),
+                video = output.video,
+            );
+            trace::of(&root)
+        } else {
+            trace::current()
+        };
+        outgoing(output, self.log.partitions(output.topic), self.options.fingerprint, trace)
+    }
+
+    /// Counts the attempt; the third ends in dead letters.
+    fn failed(&mut self, place: Place, record: &Record, reason: &str) -> Result<(), Halt> {
+        let received = &record.received;
+        let attempt = self.attempts.count(received) + 1;
+        events::AttemptFailed { stage: self.profile.stage, attempt, reason }.emit();
+        if attempt >= MAX_ATTEMPTS {
+            self.give_up(received, attempt, reason)?;
+        } else {
+            let entry = self.attempts.set(received.topic, received.partition, received.position, attempt);
+            self.batch.add(vec![], vec![entry]);
+            self.put(place, received.position, Status::Waiting(received.clone()));
+        }
+        self.doubt_memory()
+    }
+
+    /// After a record that was not finished: what a sequential stage holds in memory may have half of it.
+    fn doubt_memory(&self) -> Result<(), Halt> {
+        match self.profile.order {
+            Order::Sequential => Err(Halt::Restore),
+            Order::Parallel => Ok(()),
+        }
+    }
+
+    fn give_up(&mut self, received: &Received, attempts: u32, reason: &str) -> Result<(), Halt> {
+        let stage = self.profile.stage;
+        events::RecordDeadLettered { stage, reason }.emit();
+        let id = Cause {
+            stage,
+            transform: 1,
+            settings: self.options.fingerprint,
+            inputs: &[],
+            detail: &format!("{}/{}@{}", received.topic, received.partition, received.position.0),
+        }
+        .id();
+        let letter = DeadLetter {
+            id,
+            clip: received.headers.clip,
+            revision: received.headers.revision,
+            stage,
+            topic: received.topic.to_string(),
+            partition: received.partition,
+            position: received.position.0,
+            attempts,
+            reason: reason.to_owned(),
+            key: received.key.clone(),
+            raw: received.value.clone(),
+        };
+        let output = Output {
+            topic: Topic::DeadLetters,
+            key: id,
+            video: String::new(),
+            clip: received.headers.clip,
+            begins_trace: false,
+            message: letter.into(),
+        };
+        let outputs = match outgoing(&output, 1, self.options.fingerprint, received.headers.trace) {
+            Ok(letter) => vec![letter],
+            Err(error) => {
+                return Err(Halt::Ending(Ending::Hopeless(format!("a dead letter {error}"))));
+            }
+        };
+        let place = (received.topic, received.partition);
+        self.put(place, received.position, Status::Done(Finished { outputs, state: vec![] }));
+        Ok(())
+    }
+
+    /// Makes the count of a record durable before it is touched.
+    async fn announce(&mut self, received: &Received, count: u32) -> Result<(), Halt> {
+        let entry = self.attempts.set(received.topic, received.partition, received.position, count);
+        self.batch.add(vec![], vec![entry]);
+        self.commit().await
+    }
+
+    fn put(&mut self, (topic, partition): Place, position: Position, status: Status) {
+        if let Some(lane) = self.lanes.get_mut(&(topic, partition)) {
+            lane.put(position, status);
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Keeps the stages alive: one list from which start, health, rebuilding and stop all derive.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use counterpoint_messages::StageName;
+use counterpoint_telemetry::events::{ActorRebuilt, Event};
+use tokio::sync::{oneshot, watch};
+
+use crate::stage::{Ended, Ending, StageHealth, Stop};
+
+/// Rebuilds in a row, without a record committed in between, before the run gives up.
+const REBUILD_BUDGET: u32 = 5;
+const FIRST_BACKOFF: Duration = Duration::from_millis(200);
+
+/// The run cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{stage}: {reason}")]
+pub struct PipelineError {
+    /// Stage that failed.
+    pub stage: StageName,
+    /// Why.
+    pub reason: String,
+}
+
+/// Starts an incarnation of a stage.
+pub(crate) type Start = Box<dyn Fn(u32, Recipient<Ended>) -> (Recipient<Stop>, Arbiter) + Send>;
+
+/// One stage of the list.
+pub(crate) struct StageHandle {
+    pub stage: StageName,
+    pub start: Start,
+    pub health: watch::Receiver<StageHealth>,
+}
+
+/// A stage and its present incarnation.
+struct Supervised {
+    handle: StageHandle,
+    generation: u32,
+    rebuilds: u32,
+    records_at_rebuild: u64,
+    alive: Option<(Recipient<Stop>, Arbiter)>,
+}
+
+/// See the module.
+pub(crate) struct Supervisor {
+    stages: Vec<Supervised>,
+    outcome: Result<(), PipelineError>,
+    stopping: bool,
+    ended: Option<oneshot::Sender<Result<(), PipelineError>>>,
+}
+
+impl Supervisor {
+    pub fn new(stages: Vec<StageHandle>, ended: oneshot::Sender<Result<(), PipelineError>>) -> Self {
+        let supervised =
+            |handle| Supervised { handle, generation: 0, rebuilds: 0, records_at_rebuild: 0, alive: None };
+        Self {
+            stages: stages.into_iter().map(supervised).collect(),
+            outcome: Ok(()),
+            stopping: false,
+            ended: Some(ended),
+        }
+    }
+
+    fn start(&mut self, stage: StageName, context: &mut Context<Self>) {
+        if self.stopping {
+            return self.end_if_all_did(context);
+        }
+        let supervisor = context.address().recipient();
+        if let Some(supervised) = self.stages.iter_mut().find(|supervised| supervised.handle.stage == stage) {
+            supervised.alive = Some((supervised.handle.start)(supervised.generation, supervisor));
+        }
+    }
+
+    fn stop_all(&mut self, context: &mut Context<Self>) {
+        if !self.stopping {
+            self.stopping = true;
+            for (stop, _) in self.stages.iter().filter_map(|supervised| supervised.alive.as_ref()) {
+                // Fails only if the actor is ending by itself.
+                let _ = stop.try_send(Stop);
+            }
+        }
+        self.end_if_all_did(context);
+    }
+
+    fn end_if_all_did(&mut self, context: &mut Context<Self>) {
+        if self.stopping && self.stages.iter().all(|supervised| supervised.alive.is_none()) {
+            if let Some(ended) = self.ended.take() {
+                // Nobody listens when the process is on its way out anyway.
+                let _ = ended.send(self.outcome.clone());
+            }
+            context.stop();
+        }
+    }
+
+    fn fail(&mut self, stage: StageName, reason: String, context: &mut Context<Self>) {
+        if self.outcome.is_ok() {
+            self.outcome = Err(PipelineError { stage, reason });
+        }
+        self.stop_all(context);
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        let stages: Vec<_> = self.stages.iter().map(|supervised| supervised.handle.stage).collect();
+        for stage in stages {
+            self.start(stage, context);
+        }
+    }
+}
+
+impl Handler<Stop> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, context: &mut Self::Context) {
+        self.stop_all(context);
+    }
+}
+
+impl Handler<Ended> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: Ended, context: &mut Self::Context) {
+        let Ended { stage, generation, ending } = ended;
+        let Some(supervised) = self.stages.iter_mut().find(|supervised| supervised.handle.stage == stage) else {
+            return;
+        };
+        if supervised.generation != generation {
+            return;
+        }
+        if let Some((_, arbiter)) = supervised.alive.take() {
+            arbiter.stop();
+        }
+        match ending {
+            Ending::Stopped => self.stop_all(context),
+            Ending::Hopeless(reason) => self.fail(stage, reason, context),
+            Ending::Fenced(reason) | Ending::Failed(reason) => {
+                let records = supervised.handle.health.borrow().records;
+                if records > supervised.records_at_rebuild {
+                    supervised.rebuilds = 0;
+                }
+                supervised.records_at_rebuild = records;
+                supervised.rebuilds += 1;
+                supervised.generation += 1;
+                if supervised.rebuilds > REBUILD_BUDGET {
+                    return self.fail(stage, reason, context);
+                }
+                tracing::warn!(%stage, reason, "stage actor ended");
+                ActorRebuilt { stage, generation: u64::from(supervised.generation) }.emit();
+                let backoff = FIRST_BACKOFF * 2_u32.pow(supervised.rebuilds - 1);
+                context.run_later(backoff, move |supervisor, context| supervisor.start(stage, context));
+            }
+        }
+    }
+}
