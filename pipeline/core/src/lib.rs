@@ -7,6 +7,7 @@
 pub mod corpus;
 pub mod curation;
 pub mod identity;
+pub mod media_job;
 pub mod ontology;
 pub mod plan;
 pub mod pool;
