@@ -1,0 +1,82 @@
+# Every target, cheapest first. `make demo` and `make test` need nothing but Rust: they set the machine up.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Where rustup puts cargo, for shells that have not read its profile.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+PROGRAM := $(TARGET)/release/counterpoint
+OUT := out/demo
+DENY_VERSION := 0.20.2
+DENY := $(TARGET)/tools/bin/cargo-deny
+# Continuous integration builds exactly what was committed.
+LOCKED := $(if $(CI),--locked)
+
+step = @printf '\n== %s\n' '$(1)'
+
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo test doc clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what is missing on this machine (Debian, Ubuntu)
+	@ops/setup.sh test
+
+fmt: ## format the code
+	cargo fmt --all
+
+fmt-check:
+	$(call step,format)
+	cargo fmt --all --check
+
+deny: $(DENY)-$(DENY_VERSION) ## check licences, banned crates and sources of all dependencies
+	$(call step,dependencies)
+	$(DENY) $(LOCKED) check --hide-inclusion-graph bans licenses sources
+
+advisories: $(DENY)-$(DENY_VERSION) ## check dependencies against the RustSec database (fetches it)
+	$(DENY) $(LOCKED) check advisories
+
+# Unoptimised: it is built once and runs for seconds.
+$(DENY)-$(DENY_VERSION):
+	$(call step,build cargo-deny $(DENY_VERSION))
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+	CARGO_TARGET_DIR=$(TARGET)/tools/build cargo install --quiet --locked --no-default-features --force \
+		--root $(TARGET)/tools cargo-deny --version $(DENY_VERSION)
+	rm -rf $(TARGET)/tools/build
+	touch $@
+
+clippy: ## lint everything, warnings are errors
+	$(call step,lints)
+	cargo clippy $(LOCKED) --release --workspace --all-targets -- -D warnings
+
+build: ## build the program and its media worker
+	$(call step,build)
+	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
+
+demo: ## make a corpus, run the pipeline on it and print the path of the report
+	@ops/setup.sh demo
+	@$(MAKE) build
+	$(call step,demo)
+	$(PROGRAM) demo --out $(OUT)
+
+# The programs are built together with the tests that start them: one set of features, so nothing twice.
+test: ## set up, check and test everything, as continuous integration does
+	$(call step,set-up)
+	@ops/setup.sh test
+	@$(MAKE) fmt-check deny clippy
+	$(call step,build programs and tests)
+	cargo build $(LOCKED) --release --workspace --bins --tests
+	$(call step,tests)
+	cargo test $(LOCKED) --release --workspace
+
+doc: ## write the reference of every crate to target/doc
+	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps
+
+clean: ## remove everything that was built
+	cargo clean
+	rm -rf out
