@@ -17,6 +17,10 @@ pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 const MAGIC: [u8; 4] = *b"CNPT";
 const HEADER_BYTES: usize = 16;
 
+/// Most memory a payload may ask for while it is read. The codec counts every number at its full width,
+/// which is up to eight times what was written: less would refuse messages that were written.
+const MAX_DECODED_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
+
 /// Bytes that are no message of ours, or not one this version can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
@@ -196,7 +200,7 @@ fn open(bytes: &[u8]) -> Result<(MessageKind, &[u8]), DecodeError> {
 }
 
 fn read<T: DeserializeOwned>(kind: MessageKind, payload: &[u8]) -> Result<T, DecodeError> {
-    let limits = bincode::config::standard().with_limit::<MAX_MESSAGE_BYTES>();
+    let limits = bincode::config::standard().with_limit::<MAX_DECODED_BYTES>();
     let (message, used) = bincode::serde::decode_from_slice(payload, limits)
         .map_err(|error| DecodeError::Payload { kind, reason: error.to_string() })?;
     if used < payload.len() {

@@ -1,0 +1,289 @@
+//! Messages of every kind, with every variant that the codec writes by its position.
+
+use std::collections::BTreeMap;
+
+use counterpoint_messages::*;
+
+/// Messages of a kind. What stands here is published: `tests/golden` holds its bytes, so messages are
+/// added at the end and never changed.
+pub fn of(kind: MessageKind) -> Vec<Message> {
+    match kind {
+        MessageKind::InputOffered => vec![input_offered().into()],
+        MessageKind::ClipFound => vec![
+            ClipFound { clip: clip(), media: file() }.into(),
+            ClipFound { clip: bare_clip(), media: file() }.into(),
+        ],
+        MessageKind::ClipCurated => vec![clip_curated().into()],
+        MessageKind::ClipDecoded => vec![clip_decoded().into()],
+        MessageKind::ClipAccepted => vec![clip_accepted().into()],
+        MessageKind::InputSealed => vec![input_sealed().into()],
+        MessageKind::PoolSealed => vec![pool_sealed().into()],
+        MessageKind::PoolComposed => {
+            vec![PoolComposed { pool: id(1), samples: 21, skipped: 300 }.into()]
+        }
+        MessageKind::SampleComposed => RECIPES.iter().map(|recipe| sample_composed(*recipe).into()).collect(),
+        MessageKind::RecipeSkipped => skipped(),
+        MessageKind::RunFinished => vec![
+            RunFinished { inputs: vec![id(1), id(2)], accepted: 5, rejected: 70_000, dead_letters: 1 }.into(),
+        ],
+        MessageKind::Rejected => REASONS.iter().map(|reason| rejected(*reason).into()).collect(),
+        MessageKind::DeadLetter => StageName::ALL.iter().map(|stage| dead_letter(*stage).into()).collect(),
+        MessageKind::RevisionDeclared => vec![revision_declared().into()],
+        MessageKind::RecordRequeued => vec![
+            RecordRequeued { dead_letter: id(9), clip: Some(id(0xc1)) }.into(),
+            RecordRequeued { dead_letter: id(9), clip: None }.into(),
+        ],
+    }
+}
+
+const RECIPES: [Recipe; 7] = [
+    Recipe::Aligned,
+    Recipe::Misaligned,
+    Recipe::Swapped,
+    Recipe::Mixup { snr_db: -3.5 },
+    Recipe::Shift { offset_ms: -1500 },
+    Recipe::AudioRemoved,
+    Recipe::FramesZeroed,
+];
+
+const SKIPS: [SkipReason; 5] = [
+    SkipReason::NoDonorOfOtherClass,
+    SkipReason::NoDonorOfSameClass,
+    SkipReason::DonorsUsedUp,
+    SkipReason::TooFewClasses,
+    SkipReason::ClipTooShort,
+];
+
+const REASONS: [RejectReason; 24] = [
+    RejectReason::Unlabelled,
+    RejectReason::RepeatedClip,
+    RejectReason::ConflictingMedia,
+    RejectReason::UnreadableFile,
+    RejectReason::NoClass,
+    RejectReason::SeveralClasses,
+    RejectReason::MediaMissing,
+    RejectReason::MediaChanged,
+    RejectReason::EmptyFile,
+    RejectReason::NotMedia,
+    RejectReason::CorruptMedia,
+    RejectReason::UnsupportedCodec,
+    RejectReason::NoPicture,
+    RejectReason::NoSound,
+    RejectReason::TooShort,
+    RejectReason::SegmentUnclear,
+    RejectReason::TooLarge,
+    RejectReason::CpuLimit,
+    RejectReason::MemoryLimit,
+    RejectReason::Silent,
+    RejectReason::TooQuiet,
+    RejectReason::Black,
+    RejectReason::Static,
+    RejectReason::TooManyCuts,
+];
+
+fn id(byte: u8) -> RecordId {
+    RecordId([byte; 16])
+}
+
+fn hash(byte: u8) -> ContentHash {
+    ContentHash([byte; 32])
+}
+
+fn object(byte: u8) -> MediaObject {
+    MediaObject { hash: hash(byte), bytes: 1_234_567 }
+}
+
+fn file() -> MediaFile {
+    MediaFile { path: "clips/-0SdAVK79lg_30000.mp4".into(), hash: hash(0xab), bytes: 400_000 }
+}
+
+fn clip() -> Clip {
+    Clip {
+        id: id(0xc1),
+        video: "-0SdAVK79lg".into(),
+        segment: Some(Segment { start_ms: 30_000, end_ms: 40_000 }),
+        split: Split::Eval,
+        labels: vec!["/m/05r5c".into(), "/m/04rlf".into()],
+    }
+}
+
+fn bare_clip() -> Clip {
+    Clip { id: id(0xc2), video: "Gerät 7".into(), segment: None, split: Split::Train, labels: vec![] }
+}
+
+fn input_offered() -> InputOffered {
+    InputOffered {
+        id: id(1),
+        clips: "clips".into(),
+        labels: vec![
+            LabelList { path: "eval.csv".into(), split: Split::Eval },
+            LabelList { path: "train.csv".into(), split: Split::Train },
+        ],
+        ontology: "ontology.json".into(),
+        nonce: 3,
+    }
+}
+
+fn clip_curated() -> ClipCurated {
+    ClipCurated {
+        id: id(2),
+        clip: clip(),
+        media: file(),
+        class: "Accordion".into(),
+        mids: vec!["/m/0mkg".into()],
+    }
+}
+
+fn statistics() -> SignalStatistics {
+    SignalStatistics {
+        loudness_lufs: -23.25,
+        silent_share: 0.125,
+        black_share: 0.0,
+        motion: 0.031_25,
+        cuts: 2,
+    }
+}
+
+fn clip_decoded() -> ClipDecoded {
+    ClipDecoded {
+        id: id(3),
+        clip: clip(),
+        class: "Accordion".into(),
+        origin: file(),
+        media: object(0x10),
+        sound: object(0x11),
+        container: ContainerFacts {
+            container: "matroska".into(),
+            video_codec: "vp9".into(),
+            audio_codec: "opus".into(),
+            width: 1280,
+            height: 720,
+            frame_rate: 29.97,
+            duration_ms: 10_005,
+            sample_rate: 48_000,
+            channels: 2,
+        },
+        statistics: statistics(),
+        duration_ms: 10_000,
+        padded_ms: 240,
+    }
+}
+
+fn clip_accepted() -> ClipAccepted {
+    ClipAccepted {
+        id: id(4),
+        clip: clip(),
+        class: "Accordion".into(),
+        media: object(0x10),
+        sound: object(0x11),
+        statistics: statistics(),
+        duration_ms: 10_000,
+    }
+}
+
+fn input_sealed() -> InputSealed {
+    InputSealed {
+        input: id(1),
+        count: 8,
+        total: 20,
+        total_ids: IdSum::default().plus(id(0xc1)).plus(id(0xc2)),
+        found: 11,
+        already_known: 1,
+        labels_without_clip: 20_000,
+        broken_rows: 2,
+        unknown_mids: BTreeMap::from([("/m/none".into(), 3), ("/t/none".into(), 1)]),
+        repeated_rows: 4,
+        explanations: vec!["eval.csv line 7: 3 fields of 4; mend the line".into()],
+    }
+}
+
+fn pool_sealed() -> PoolSealed {
+    PoolSealed {
+        id: id(5),
+        generation: 2,
+        split: Split::Train,
+        members: 640,
+        member_ids: hash(0x20),
+        listing: hash(0x21),
+        plan: hash(0x22),
+    }
+}
+
+fn sample_composed(recipe: Recipe) -> SampleComposed {
+    let parent = |role, byte, class: &str| Parent {
+        role,
+        clip: id(byte),
+        video: "-0SdAVK79lg".into(),
+        class: class.into(),
+        media: object(byte),
+        sound: object(byte + 1),
+    };
+    SampleComposed {
+        id: id(6),
+        recipe,
+        class_seen: (recipe != Recipe::FramesZeroed).then(|| "Accordion".into()),
+        classes_heard: if recipe == Recipe::AudioRemoved { vec![] } else { vec!["Rain".into()] },
+        split: Split::Eval,
+        parents: vec![parent(ParentRole::Host, 0x30, "Accordion"), parent(ParentRole::Donor, 0x40, "Rain")],
+        seed: 42,
+        plan: hash(0x22),
+        pool: id(5),
+        generation: 1,
+        duration_ms: 10_000,
+    }
+}
+
+fn skipped() -> Vec<Message> {
+    let skipped = |(number, recipe): (usize, &RecipeName)| {
+        RecipeSkipped {
+            id: id(7),
+            host: id(0xc1),
+            video: "-0SdAVK79lg".into(),
+            class: "Accordion".into(),
+            split: Split::Train,
+            recipe: *recipe,
+            reason: SKIPS[number % SKIPS.len()],
+        }
+        .into()
+    };
+    RecipeName::ALL.iter().enumerate().map(skipped).collect()
+}
+
+fn rejected(reason: RejectReason) -> Rejected {
+    Rejected {
+        id: id(8),
+        clip: id(0xc1),
+        video: "-0SdAVK79lg".into(),
+        path: "clips/-0SdAVK79lg_30000.mp4".into(),
+        split: (reason != RejectReason::Unlabelled).then_some(Split::Eval),
+        stage: StageName::Decoder,
+        reason,
+        detail: "7.2 s of 10 s; set short = \"pad\" to keep it".into(),
+    }
+}
+
+fn dead_letter(stage: StageName) -> DeadLetter {
+    DeadLetter {
+        id: id(9),
+        clip: (stage != StageName::Source).then_some(id(0xc1)),
+        revision: (stage != StageName::Source).then_some(Fingerprint([0x77; 8])),
+        stage,
+        topic: "decoded".into(),
+        partition: 3,
+        position: 1 << 40,
+        attempts: 3,
+        reason: "index out of bounds".into(),
+        key: vec![0, 1, 0xff],
+        raw: b"CNPT and what follows".to_vec(),
+    }
+}
+
+fn revision_declared() -> RevisionDeclared {
+    let settings = BTreeMap::from([("short".into(), "reject".into()), ("seconds".into(), "10".into())]);
+    RevisionDeclared {
+        number: 2,
+        settings: BTreeMap::from([("decoder".into(), settings)]),
+        replays: BTreeMap::from([(StageName::Gate, 1)]),
+        fingerprints: StageName::ALL.into_iter().zip((1..).map(|byte| Fingerprint([byte; 8]))).collect(),
+    }
+}
