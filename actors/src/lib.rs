@@ -7,6 +7,7 @@
 pub mod composer;
 pub mod coordinator;
 pub mod curator;
+pub mod dead_letters;
 pub mod decoder;
 pub mod gate;
 pub mod materialise;

@@ -370,6 +370,3 @@ impl Stage for Source {
 
 /// How often each MID that the ontology does not know was seen.
 type UnknownMids = BTreeMap<String, u64>;
-
-#[cfg(test)]
-mod tests;

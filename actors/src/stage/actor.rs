@@ -68,6 +68,8 @@ pub struct StageHealth {
     pub records: u64,
     /// Messages written by this process.
     pub outputs: u64,
+    /// Records read and not committed.
+    pub records_in_flight: usize,
     /// Bytes read or made and not committed.
     pub bytes_in_flight: u64,
     /// Pieces of work under way.

@@ -105,7 +105,7 @@ impl<S: Stage> Cycle<S> {
                 turned => turned,
             };
             match turned {
-                Ok(None) | Err(Halt::Restore) => self.publish(),
+                Ok(None) | Err(Halt::Restore) => {}
                 Ok(Some(ending)) | Err(Halt::Ending(ending)) => break ending,
             }
         };
@@ -147,6 +147,7 @@ impl<S: Stage> Cycle<S> {
         }
         let wake = if may_go_on { self.batch.deadline() } else { self.paused.as_ref().map(|pause| pause.until) };
         let (has_credit, draining) = (self.has_credit(), self.draining);
+        self.publish();
         tokio::select! {
             biased;
             changed = stop.changed(), if !draining => {
@@ -374,8 +375,11 @@ impl<S: Stage> Cycle<S> {
     }
 
     fn has_credit(&self) -> bool {
-        let records: usize = self.lanes.values().map(Lane::len).sum();
-        records < self.options.max_records && self.bytes_in_flight() < self.options.max_bytes
+        self.records_in_flight() < self.options.max_records && self.bytes_in_flight() < self.options.max_bytes
+    }
+
+    fn records_in_flight(&self) -> usize {
+        self.lanes.values().map(Lane::len).sum()
     }
 
     fn bytes_in_flight(&self) -> usize {
@@ -385,11 +389,13 @@ impl<S: Stage> Cycle<S> {
     fn publish(&mut self) {
         let bytes = self.bytes_in_flight() as u64;
         events::BytesInFlight { stage: self.profile.stage, bytes }.emit();
+        let records = self.records_in_flight();
         let (running, caught_up) = (self.running.len(), self.caught_up && self.batch.is_empty());
-        self.health.send_if_modified(|health| {
-            let changed = (health.bytes_in_flight, health.running, health.caught_up) != (bytes, running, caught_up);
-            (health.bytes_in_flight, health.running, health.caught_up) = (bytes, running, caught_up);
-            changed
+        self.health.send_modify(|health| {
+            health.records_in_flight = records;
+            health.bytes_in_flight = bytes;
+            health.running = running;
+            health.caught_up = caught_up;
         });
     }
 }

@@ -1,9 +1,12 @@
 //! Points at which tests make a stage fail, named `STAGE::POINT`.
 //!
-//! They are armed through the `FAILPOINTS` environment variable, e.g.
+//! They act once [`arm_failpoints`] was called and are set as the `fail` crate says, e.g. by
+//! the `FAILPOINTS` environment variable:
 //! `FAILPOINTS='curator::plan=return(panic:7xkj4XqaynU)'`: the part before the colon is what to do
 //! (`panic`, `abort`, `kill`, `stall`), the part behind it is any part of the message as it prints, or
 //! empty for every record.
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use counterpoint_messages::StageName;
 
@@ -43,13 +46,23 @@ fn strike(name: &str, message: &str) {
             // The one way to die that runs no code of ours at all.
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
-        "stall" => std::thread::sleep(std::time::Duration::from_secs(3600)),
+        "stall" => {
+            // Until the test lets go of it.
+            while fail::eval(name, |_| ()).is_some() {
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+        }
         _ => std::panic::panic_any(format!("failpoint {name}")),
     }
 }
 
-/// Looked up once: without the variable a failpoint costs one load.
+static ARMED: AtomicBool = AtomicBool::new(false);
+
+/// Turns failpoints on in this process; without it a failpoint costs one load.
+pub fn arm_failpoints() {
+    ARMED.store(true, Ordering::Relaxed);
+}
+
 fn armed() -> bool {
-    static ARMED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *ARMED.get_or_init(|| std::env::var_os("FAILPOINTS").is_some() || cfg!(test))
+    ARMED.load(Ordering::Relaxed)
 }

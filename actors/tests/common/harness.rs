@@ -1,0 +1,279 @@
+//! A folder of pretended clips and a pipeline to run on it.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use counterpoint_actors::{
+    PipelineError, Tools,
+    media::{Media, Parents, PreparedFiles},
+    pipeline::{self, Pipeline},
+    projection::{Projection, Summary},
+    publisher::{Page, Publisher},
+    revision::{Contents, Revision},
+    settings::{Effort, Settings},
+    stage::{Fault, StageHealth},
+    store::Store,
+};
+use counterpoint_core::{
+    curation,
+    media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest},
+    ontology::Ontology,
+    plan::Plan,
+    rules::Rules,
+};
+use counterpoint_log::TopicLog;
+use counterpoint_messages::{
+    ContainerFacts, ContentHash, LabelList, RejectReason, SignalStatistics, Split, StageName,
+};
+
+/// Classes without kinship, and a MID of each.
+pub const CLASSES: [(&str, &str); 4] =
+    [("Cat", "/m/01yrx"), ("Bird", "/m/015p6"), ("Accordion", "/m/0mkg"), ("Typing", "/m/0316dw")];
+
+/// Media workers that copy instead of decoding; a file that begins with `bad` is turned away.
+#[derive(Default)]
+pub struct PretendedMedia {
+    pub prepared: AtomicUsize,
+    /// Faults of ours still to come.
+    pub faults: AtomicUsize,
+    /// Crashes of the worker still to come for files that begin with `crash`.
+    pub crashes: AtomicUsize,
+    pub delay: Duration,
+}
+
+impl Media for PretendedMedia {
+    fn parallelism(&self) -> usize {
+        2
+    }
+
+    fn prepare(
+        &self,
+        input: &Path,
+        _: &PrepareRequest,
+        scratch: &Path,
+    ) -> Result<Result<PreparedFiles, MediaReject>, Fault> {
+        self.prepared.fetch_add(1, Ordering::Relaxed);
+        std::thread::sleep(self.delay);
+        let spend = |stock: &AtomicUsize| {
+            stock.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+        };
+        if spend(&self.faults) {
+            return Err(Fault::Ours("the disk is full".to_owned()));
+        }
+        let bytes = fs::read(input).unwrap();
+        if bytes.starts_with(b"crash") && spend(&self.crashes) {
+            return Err(Fault::Record("the media worker died of signal 11".to_owned()));
+        }
+        if bytes.starts_with(b"bad") {
+            return Ok(Err(MediaReject::new(RejectReason::NotMedia, "it holds text")));
+        }
+        let name = input.file_stem().unwrap().to_string_lossy().into_owned();
+        let (video, sound) = (scratch.join(format!("{name}.mp4")), scratch.join(format!("{name}.flac")));
+        fs::write(&video, [b"video of ", bytes.as_slice()].concat()).unwrap();
+        fs::write(&sound, [b"sound of ", bytes.as_slice()].concat()).unwrap();
+        let outcome = PrepareOutcome {
+            container: ContainerFacts {
+                container: "mp4".to_owned(),
+                video_codec: "h264".to_owned(),
+                audio_codec: "aac".to_owned(),
+                width: 64,
+                height: 48,
+                frame_rate: 25.0,
+                duration_ms: 10_000,
+                sample_rate: 48_000,
+                channels: 2,
+            },
+            statistics: SignalStatistics {
+                loudness_lufs: -20.0,
+                silent_share: 0.0,
+                black_share: 0.0,
+                motion: if bytes.starts_with(b"still") { 0.0 } else { 0.1 },
+                cuts: 0,
+            },
+            duration_ms: 10_000,
+            padded_ms: 0,
+        };
+        Ok(Ok(PreparedFiles { video, sound, outcome }))
+    }
+
+    fn compose(
+        &self,
+        _: &ComposeRequest,
+        _: &Parents,
+        output: &Path,
+    ) -> Result<Result<ComposeOutcome, MediaReject>, Fault> {
+        fs::write(output, b"variant").unwrap();
+        Ok(Ok(ComposeOutcome { duration_ms: 10_000, bytes: 7, video_packets: 1, audio_packets: 1 }))
+    }
+}
+
+struct PlainPage;
+
+impl Page for PlainPage {
+    fn render(&self, projection: &Projection, _: &Revision, _: &Tools) -> Result<Vec<u8>, Fault> {
+        Ok(format!("{:?}", projection.summary).into_bytes())
+    }
+}
+
+/// A folder of clips, an output folder, and how to run a pipeline from the one to the other.
+pub struct Harness {
+    folder: tempfile::TempDir,
+    pub media: Arc<PretendedMedia>,
+    pub settings: Settings,
+    pub effort: Effort,
+    rulebook: Arc<curation::Curator>,
+}
+
+impl Harness {
+    /// `clips` good clips over the four classes, half of each split.
+    pub fn with_clips(clips: usize) -> Self {
+        let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/ontology.json");
+        let text = fs::read_to_string(shared).expect("the shared data lies beside the checkout");
+        let ontology = Ontology::from_json(&text, "ontology.json").unwrap();
+        let rulebook = Arc::new(curation::Curator::new(&ontology, &Rules::built_in().unwrap()).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("ontology.json"), text).unwrap();
+        fs::create_dir(folder.path().join("clips")).unwrap();
+        let harness = Self {
+            folder,
+            media: Arc::new(PretendedMedia::default()),
+            settings: Settings::default(),
+            effort: Effort { workers: 2, max_records: 64, patience_seconds: 5, ..Effort::default() },
+            rulebook,
+        };
+        for number in 0..clips {
+            harness.add_clip(number, "good");
+        }
+        harness
+    }
+
+    pub fn video(number: usize) -> String {
+        format!("video{number:06}")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Adds a clip whose content begins with `kind`, and its label.
+    pub fn add_clip(&self, number: usize, kind: &str) {
+        let video = Self::video(number);
+        fs::write(self.path("clips").join(format!("{video}.mp4")), format!("{kind} clip {number}")).unwrap();
+        let list = self.path(if number % 2 == 0 { "train.csv" } else { "eval.csv" });
+        let labels = CLASSES[number / 2 % CLASSES.len()].1;
+        let rows = fs::read_to_string(&list).unwrap_or_default();
+        fs::write(&list, format!("{rows}{video},30.000,40.000,\"{labels}\"\n")).unwrap();
+    }
+
+    pub fn revision(&self) -> Revision {
+        let contents = Contents {
+            ontology: ContentHash::default(),
+            rules: ContentHash::default(),
+            plan: Plan::default().hash(),
+        };
+        Revision::new(1, &self.settings, contents, BTreeMap::new())
+    }
+
+    pub fn labels(&self) -> Vec<LabelList> {
+        [("train.csv", Split::Train), ("eval.csv", Split::Eval)]
+            .into_iter()
+            .filter(|(name, _)| self.path(name).exists())
+            .map(|(name, split)| LabelList { path: self.path(name).display().to_string(), split })
+            .collect()
+    }
+
+    pub fn pipeline(&self, log: &Arc<dyn TopicLog>, stages: &[StageName]) -> Pipeline {
+        let revision = self.revision();
+        let publisher = Publisher {
+            log: Arc::clone(log),
+            revision: revision.clone(),
+            out: self.path("out"),
+            page: Arc::new(PlainPage),
+        };
+        let media: Arc<PretendedMedia> = Arc::clone(&self.media);
+        Pipeline {
+            settings: self.settings.clone(),
+            effort: self.effort.clone(),
+            revision,
+            rulebook: Arc::clone(&self.rulebook),
+            relations: self.rulebook.clone(),
+            plan: Plan::default(),
+            stages: stages.iter().copied().collect(),
+            instance: "test".to_owned(),
+            log: Arc::clone(log),
+            tools: Arc::new(Tools {
+                store: Store::open(&self.path("out/objects")).unwrap(),
+                media,
+                loudness_lufs: -23.0,
+                publisher,
+            }),
+        }
+    }
+
+    /// Offers the folder and runs every stage until the run has ended; the counts it left.
+    pub fn run(&self, log: &Arc<dyn TopicLog>) -> Summary {
+        self.try_run(log).unwrap()
+    }
+
+    pub fn try_run(&self, log: &Arc<dyn TopicLog>) -> Result<Summary, PipelineError> {
+        actix::System::new().block_on(async {
+            let revision = self.revision();
+            let mut running = self.pipeline(log, &StageName::ALL).start();
+            let clips = self.path("clips").display().to_string();
+            let ontology = self.path("ontology.json").display().to_string();
+            let input = pipeline::offer(&**log, &revision, &clips, self.labels(), &ontology).await.unwrap();
+            tokio::select! {
+                ended = running.ended() => ended?,
+                finished = pipeline::wait_for_end(&**log, &revision, Some(input)) => {
+                    let (position, _) = finished.unwrap();
+                    running.reached(StageName::Reporter, counterpoint_messages::Topic::Runs, position).await;
+                    running.stop();
+                    running.ended().await?;
+                }
+            }
+            Ok(Projection::of(&**log, &revision).await.unwrap().summary)
+        })
+    }
+
+    /// Runs some stages until `enough` holds of their health, then stops them.
+    pub fn run_until(
+        &self,
+        log: &Arc<dyn TopicLog>,
+        stages: &[StageName],
+        enough: impl Fn(&[(StageName, StageHealth)]) -> bool,
+    ) {
+        actix::System::new().block_on(async {
+            let mut running = self.pipeline(log, stages).start();
+            while !enough(&running.health()) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            running.stop();
+            running.ended().await.unwrap();
+        });
+    }
+
+    /// `manifest.jsonl` as the last run left it.
+    pub fn manifest(&self) -> String {
+        fs::read_to_string(self.path("out/manifest.jsonl")).unwrap()
+    }
+}
+
+/// The sums that `summary.json` promises.
+pub fn assert_adds_up(summary: &Summary) {
+    let rejected = |stage: &str| summary.rejected.get(stage).map_or(0, |reasons| reasons.values().sum::<u64>());
+    assert_eq!(
+        summary.found,
+        summary.unlabelled + rejected("source") + rejected("curator") + summary.curated,
+        "{summary:?}"
+    );
+    assert_eq!(summary.curated, rejected("decoder") + summary.decoded, "{summary:?}");
+    assert_eq!(summary.decoded, rejected("gate") + summary.accepted, "{summary:?}");
+}

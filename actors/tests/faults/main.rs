@@ -1,0 +1,155 @@
+//! Runs with faults: panics, crashes, poison records, faults of ours, stalls. Failpoints belong to the
+//! process, so these tests have one of their own.
+
+#[path = "../common/harness.rs"]
+mod harness;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use counterpoint_actors::stage::arm_failpoints;
+use counterpoint_log::{TopicLog, memory::MemoryLog};
+use counterpoint_messages::{StageName, Topic};
+use fail::FailScenario;
+
+use crate::harness::{Harness, assert_adds_up};
+
+fn memory() -> Arc<dyn TopicLog> {
+    Arc::new(MemoryLog::new(4))
+}
+
+/// Failpoints belong to the process, so tests that set some take turns.
+fn scenario() -> FailScenario<'static> {
+    arm_failpoints();
+    FailScenario::setup()
+}
+
+#[test]
+fn a_panic_anywhere_in_any_stage_loses_nothing() {
+    let _scenario = scenario();
+    let harness = Harness::with_clips(12);
+    let undisturbed = harness.run(&memory());
+    let manifest = harness.manifest();
+    for stage in StageName::ALL {
+        for point in ["plan", "work", "conclude"] {
+            let name = format!("{stage}::{point}");
+            // Twice in a row, so that the second attempt fails as well and the third succeeds.
+            fail::cfg(&name, "2*return(panic:)").unwrap();
+            assert_eq!(harness.run(&memory()), undisturbed, "{name}");
+            assert_eq!(harness.manifest(), manifest, "{name}");
+            fail::remove(&name);
+        }
+    }
+}
+
+#[test]
+fn a_record_that_fails_three_times_ends_in_dead_letters_and_the_others_go_on() {
+    let _scenario = scenario();
+    let harness = Harness::with_clips(12);
+    for stage in [StageName::Curator, StageName::Decoder, StageName::Gate] {
+        let name = format!("{stage}::plan");
+        fail::cfg(&name, &format!("return(panic:{})", Harness::video(4))).unwrap();
+        let summary = harness.run(&memory());
+        assert_eq!((summary.found, summary.accepted, summary.dead_letters), (12, 11, 1), "{stage}");
+        fail::remove(&name);
+    }
+}
+
+#[test]
+fn a_dead_letter_that_is_put_back_ends_like_any_other() {
+    let scenario = scenario();
+    let harness = Harness::with_clips(8);
+    let log = memory();
+    fail::cfg("gate::plan", &format!("return(panic:{})", Harness::video(3))).unwrap();
+    assert_eq!(harness.run(&log).dead_letters, 1);
+    scenario.teardown();
+
+    let put_back = actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+    assert_eq!(put_back, 1);
+    let summary = harness.run(&log);
+    assert_adds_up(&summary);
+    assert_eq!((summary.accepted, summary.dead_letters), (8, 0));
+    assert_eq!(summary.composed["aligned"], 8);
+    let again = actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+    assert_eq!(again, 0, "a letter is put back once");
+}
+
+#[test]
+fn a_worker_that_crashes_on_a_clip_is_an_attempt() {
+    let _scenario = scenario();
+    let harness = Harness::with_clips(6);
+    harness.add_clip(6, "crash");
+    harness.media.crashes.store(2, Ordering::Relaxed);
+    assert_eq!(harness.run(&memory()).dead_letters, 0);
+    harness.media.crashes.store(3, Ordering::Relaxed);
+    let summary = harness.run(&memory());
+    assert_eq!((summary.accepted, summary.dead_letters), (6, 1));
+}
+
+#[test]
+fn a_fault_of_ours_is_no_attempt_and_outlasting_patience_it_ends_the_run() {
+    let _scenario = scenario();
+    let mut harness = Harness::with_clips(6);
+    harness.media.faults.store(7, Ordering::Relaxed);
+    let summary = harness.run(&memory());
+    assert_eq!((summary.accepted, summary.dead_letters), (6, 0));
+
+    harness.effort.patience_seconds = 0;
+    harness.media.faults.store(usize::MAX, Ordering::Relaxed);
+    let log = memory();
+    let error = harness.try_run(&log).unwrap_err();
+    assert_eq!((error.stage, error.reason.as_str()), (StageName::Decoder, "the disk is full"));
+
+    harness.media.faults.store(0, Ordering::Relaxed);
+    assert_eq!(harness.run(&log).accepted, 6, "nothing that was accepted is lost");
+}
+
+#[test]
+fn an_unreadable_record_is_a_dead_letter_at_once() {
+    let _scenario = scenario();
+    let harness = Harness::with_clips(6);
+    let log = memory();
+    actix::System::new().block_on(async {
+        let junk = counterpoint_log::Outgoing {
+            topic: Topic::Clips,
+            partition: 1,
+            key: b"junk".to_vec(),
+            value: b"this is no message".to_vec(),
+            headers: Default::default(),
+        };
+        log.append(vec![junk]).await.unwrap();
+    });
+    let summary = harness.run(&log);
+    assert_eq!((summary.accepted, summary.dead_letters), (6, 1));
+}
+
+#[test]
+fn a_stage_that_stalls_holds_no_more_than_its_credit() {
+    let _scenario = scenario();
+    let mut harness = Harness::with_clips(200);
+    harness.effort.max_records = 16;
+    let log = memory();
+    fail::cfg("decoder::work", "return(stall:)").unwrap();
+    let mut most = 0;
+    actix::System::new().block_on(async {
+        let revision = harness.revision();
+        let running = harness.pipeline(&log, &StageName::ALL).start();
+        let clips = harness.path("clips").display().to_string();
+        let ontology = harness.path("ontology.json").display().to_string();
+        counterpoint_actors::pipeline::offer(&*log, &revision, &clips, harness.labels(), &ontology).await.unwrap();
+        let of = |stage| running.health().into_iter().find(|(name, _)| *name == stage).unwrap().1;
+        // The stages above the stalled one finish; it reads what its credit admits and no more.
+        while of(StageName::Curator).records < 200 || of(StageName::Decoder).running < 2 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        for _ in 0..20 {
+            most = most.max(of(StageName::Decoder).records_in_flight);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(of(StageName::Decoder).records, 0);
+        fail::remove("decoder::work");
+    });
+    assert!((16..=32).contains(&most), "credit of 16 records, and at most one batch more: {most}");
+}

@@ -1,0 +1,115 @@
+//! Runs without faults: everything ends, counts add up, nothing is done twice.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
+
+use counterpoint_log::{TopicLog, memory::MemoryLog, sqlite::SqliteLog};
+use counterpoint_messages::{StageName, Topic};
+
+use crate::harness::{Harness, assert_adds_up};
+
+fn memory() -> Arc<dyn TopicLog> {
+    Arc::new(MemoryLog::new(4))
+}
+
+fn sqlite(harness: &Harness) -> Arc<dyn TopicLog> {
+    Arc::new(SqliteLog::open(&harness.path("out/topics"), Default::default()).unwrap())
+}
+
+/// Records of each topic.
+fn records(log: &Arc<dyn TopicLog>) -> BTreeMap<String, u64> {
+    actix::System::new().block_on(async {
+        let topics = log.topics().await.unwrap();
+        topics.into_iter().map(|topic| (topic.topic.to_string(), topic.records)).collect()
+    })
+}
+
+#[test]
+fn every_clip_ends_once_and_both_engines_make_the_same_manifest() {
+    let harness = Harness::with_clips(24);
+    harness.add_clip(24, "bad");
+    harness.add_clip(25, "still");
+    std::fs::write(harness.path("clips/nobody-knows-it.mp4"), "good").unwrap();
+    std::fs::write(harness.path("clips/notes.txt"), "no media file").unwrap();
+
+    let summary = harness.run(&sqlite(&harness));
+    assert_adds_up(&summary);
+    assert_eq!((summary.found, summary.unlabelled), (27, 1));
+    assert_eq!((summary.curated, summary.decoded, summary.accepted), (26, 25, 24));
+    assert_eq!(summary.composed["aligned"], 24);
+    assert_eq!(summary.rejected["decoder"]["not_media"], 1);
+    assert_eq!(summary.rejected["gate"]["static"], 1);
+    assert_eq!(summary.dead_letters, 0);
+    let manifest = harness.manifest();
+    assert_eq!(manifest.lines().count() as u64, summary.composed.values().sum::<u64>());
+
+    std::fs::remove_dir_all(harness.path("out")).unwrap();
+    assert_eq!(harness.run(&memory()), summary);
+    assert_eq!(harness.manifest(), manifest);
+}
+
+#[test]
+fn a_second_run_does_nothing_twice_and_takes_up_what_is_new() {
+    let harness = Harness::with_clips(8);
+    let log = sqlite(&harness);
+    let first = harness.run(&log);
+    let (before, prepared) = (records(&log), harness.media.prepared.load(Ordering::Relaxed));
+
+    assert_eq!(harness.run(&log), first);
+    let after = records(&log);
+    assert_eq!(harness.media.prepared.load(Ordering::Relaxed), prepared);
+    for (topic, count) in &before {
+        if !["inputs", "runs"].contains(&topic.as_str()) && !topic.starts_with("state.") {
+            assert_eq!(after[topic], *count, "{topic}");
+        }
+    }
+
+    harness.add_clip(8, "good");
+    harness.add_clip(9, "good");
+    let third = harness.run(&log);
+    assert_eq!(harness.media.prepared.load(Ordering::Relaxed), prepared + 2);
+    assert_eq!(third.composed["aligned"], 10);
+    assert_eq!(records(&log)["pools"], before["pools"] + 2);
+}
+
+#[test]
+fn changed_settings_reuse_what_did_not_change() {
+    let mut harness = Harness::with_clips(8);
+    let log = memory();
+    harness.run(&log);
+    let prepared = harness.media.prepared.load(Ordering::Relaxed);
+    harness.settings.gate.motion_min = 0.5;
+    let summary = harness.run(&log);
+    assert_eq!(harness.media.prepared.load(Ordering::Relaxed), prepared, "nothing is decoded again");
+    assert_eq!((summary.decoded, summary.accepted), (8, 0));
+    assert_eq!(summary.rejected["gate"]["static"], 8);
+}
+
+#[test]
+fn stages_may_be_split_and_stopped_anywhere() {
+    let harness = Harness::with_clips(16);
+    let whole = harness.run(&memory());
+    let manifest = harness.manifest();
+    std::fs::remove_dir_all(harness.path("out")).unwrap();
+
+    let log_of_parts = sqlite(&harness);
+    actix::System::new().block_on(async {
+        let clips = harness.path("clips").display().to_string();
+        let ontology = harness.path("ontology.json").display().to_string();
+        let (labels, revision) = (harness.labels(), harness.revision());
+        counterpoint_actors::pipeline::offer(&*log_of_parts, &revision, &clips, labels, &ontology).await.unwrap();
+    });
+    harness.run_until(&log_of_parts, &[StageName::Source], |health| {
+        health[0].1.committed.contains_key(&(Topic::Inputs, 0))
+    });
+    // Stopped in the middle of its work, more than once.
+    for few in [1, 2, 3] {
+        harness.run_until(&log_of_parts, &[StageName::Curator, StageName::Decoder], |health| {
+            health.iter().all(|(_, health)| health.records >= few || health.caught_up)
+        });
+    }
+    assert_eq!(harness.run(&log_of_parts), whole);
+    assert_eq!(harness.manifest(), manifest);
+}
