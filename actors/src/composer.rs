@@ -17,6 +17,7 @@ use counterpoint_log::StateEntry;
 use counterpoint_messages::{
     Cause, ContentHash, Fingerprint, Message, PoolComposed, PoolSealed, RecordId, Split, StageName, Topic,
 };
+use counterpoint_telemetry::span;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -78,7 +79,7 @@ impl Composer {
     }
 
     fn compose_some(&mut self, sealed: &PoolSealed) -> Result<Effects, StageError> {
-        let _span = tracing::info_span!("pool.compose").entered();
+        let _span = tracing::info_span!(span::POOL_COMPOSE).entered();
         let Some((_, composer)) = &mut self.current else {
             return Err(StageError::Content(format!("pool {} has no listing", sealed.id)));
         };

@@ -20,6 +20,7 @@ use counterpoint_messages::{
     Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, IdSum, InputSealed, Message, PoolComposed,
     RecordId, RunFinished, Split, StageName, Topic,
 };
+use counterpoint_telemetry::span;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -68,7 +69,7 @@ impl Work for StoreListings {
     type Outcome = Vec<(PoolListing, ContentHash)>;
 
     fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
-        let _span = tracing::info_span!("pool.seal").entered();
+        let _span = tracing::info_span!(span::POOL_SEAL).entered();
         self.0
             .into_iter()
             .map(|(listing, bytes)| Ok((listing, tools.store.put_bytes(&bytes)?.hash)))
@@ -113,14 +114,7 @@ impl Coordinator {
                 self.tally.dead += 1;
                 self.tally.composing.retain(|pool| pool.0.as_slice() != letter.key);
             }
-            // The input has ended as far as it ever will; what it brought ends by itself.
-            StageName::Source => {
-                self.tally.dead += 1;
-                if let Ok(input) = letter.key.as_slice().try_into() {
-                    self.tally.inputs.push(RecordId(input));
-                }
-            }
-            StageName::Reporter => self.tally.dead += 1,
+            StageName::Source | StageName::Reporter => self.tally.dead += 1,
         }
     }
 
@@ -153,8 +147,7 @@ impl Coordinator {
         Ok(listings)
     }
 
-    fn finish(&mut self, effects: &mut Effects) {
-        let inputs = std::mem::take(&mut self.tally.inputs);
+    fn finish(&mut self, inputs: Vec<RecordId>, effects: &mut Effects) {
         self.tally.finished_runs += 1;
         let key = Cause {
             stage: STAGE,
@@ -206,7 +199,14 @@ impl Stage for Coordinator {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);
             }
-            Message::DeadLetter(letter) => self.dead(letter),
+            Message::DeadLetter(letter) => {
+                self.dead(letter);
+                if let (StageName::Source, Ok(input)) = (letter.stage, letter.key.as_slice().try_into()) {
+                    // The input will never be sealed. What it brought ends by itself, and the next input's
+                    // seal counts it; whoever waits for this one need not.
+                    self.finish(vec![RecordId(input)], &mut effects);
+                }
+            }
             Message::RecordRequeued(requeued) => {
                 self.tally.dead = self.tally.dead.saturating_sub(1);
                 if let Some(clip) = requeued.clip {
@@ -226,7 +226,8 @@ impl Stage for Coordinator {
             if !unsealed.is_empty() {
                 return Ok(Step::Work(StoreListings(unsealed)));
             }
-            self.finish(&mut effects);
+            let inputs = std::mem::take(&mut self.tally.inputs);
+            self.finish(inputs, &mut effects);
         }
         if self.tally != before {
             effects.state.push(state_entry(STAGE, "tally", &self.tally)?);

@@ -62,7 +62,7 @@ impl Work for Prepare {
             return Ok(Err(reject));
         }
         let scratch = tools.store.scratch();
-        let prepared = match tools.media.prepare(path, &self.request, &scratch).map_err(Fault::from)? {
+        let prepared = match tools.media.prepare(path, &self.request, &scratch)? {
             Ok(prepared) => prepared,
             Err(reject) => return Ok(Err(reject)),
         };

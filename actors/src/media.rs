@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest};
 use counterpoint_messages::{Parent, SampleComposed};
+use counterpoint_telemetry::{events, events::Event as _, span};
+use counterpoint_worker::{ParentPaths, WorkerFault, WorkerPool};
+use tempfile::TempPath;
 
 use crate::{stage::Fault, store::Store};
 
@@ -35,13 +38,13 @@ pub trait Media: Send + Sync {
     ) -> Result<Result<ComposeOutcome, MediaReject>, Fault>;
 }
 
-/// A clip in its normal form.
+/// A clip in its normal form; its files are removed with it unless they were moved away.
 #[derive(Debug)]
 pub struct PreparedFiles {
     /// The mp4.
-    pub video: PathBuf,
+    pub video: TempPath,
     /// The FLAC.
-    pub sound: PathBuf,
+    pub sound: TempPath,
     /// What was measured.
     pub outcome: PrepareOutcome,
 }
@@ -76,5 +79,62 @@ impl Parents {
         };
         let host = sample.host().ok_or_else(|| Fault::Record(format!("sample {} has no host", sample.id)))?;
         Ok(Self { host: files(host), donors: sample.donors().map(files).collect() })
+    }
+}
+
+impl Media for WorkerPool {
+    fn parallelism(&self) -> usize {
+        self.settings().workers
+    }
+
+    fn prepare(
+        &self,
+        input: &Path,
+        request: &PrepareRequest,
+        scratch: &Path,
+    ) -> Result<Result<PreparedFiles, MediaReject>, Fault> {
+        let _span = tracing::info_span!(span::MEDIA_PREPARE).entered();
+        let prepared = WorkerPool::prepare(self, input, request, scratch)?;
+        Ok(prepared.map(|prepared| PreparedFiles {
+            video: prepared.video,
+            sound: prepared.sound,
+            outcome: PrepareOutcome {
+                container: prepared.container,
+                statistics: prepared.statistics,
+                duration_ms: prepared.duration_ms,
+                padded_ms: prepared.padded_ms,
+            },
+        }))
+    }
+
+    fn compose(
+        &self,
+        request: &ComposeRequest,
+        parents: &Parents,
+        output: &Path,
+    ) -> Result<Result<ComposeOutcome, MediaReject>, Fault> {
+        let _span = tracing::info_span!(span::MEDIA_COMPOSE).entered();
+        let donors: Vec<_> = parents.donors.iter().map(ParentFiles::paths).collect();
+        Ok(WorkerPool::compose(self, request, parents.host.paths(), &donors, output)?)
+    }
+}
+
+impl ParentFiles {
+    fn paths(&self) -> ParentPaths<'_> {
+        ParentPaths { video: &self.video, sound: &self.sound }
+    }
+}
+
+impl From<WorkerFault> for Fault {
+    fn from(fault: WorkerFault) -> Self {
+        let replaced = match &fault {
+            WorkerFault::Crashed { .. } => Some("crashed"),
+            WorkerFault::Timeout { .. } => Some("timed_out"),
+            _ => None,
+        };
+        if let Some(reason) = replaced {
+            events::WorkerReplaced { reason }.emit();
+        }
+        if fault.is_attempt() { Self::Record(fault.to_string()) } else { Self::Ours(fault.to_string()) }
     }
 }

@@ -25,7 +25,7 @@ impl Work for WriteFiles {
     type Outcome = ();
 
     fn perform(self, tools: &Tools) -> Result<(), Fault> {
-        let _span = tracing::info_span!("report.write").entered();
+        let _span = tracing::info_span!(counterpoint_telemetry::span::REPORT_WRITE).entered();
         tools.publisher.publish(tools)
     }
 }

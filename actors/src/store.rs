@@ -7,10 +7,13 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use counterpoint_messages::{ContentHash, MediaObject};
+
+/// Age at which nobody is writing a scratch file any more.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// The store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +64,19 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, StoreError> {
         let store = Self { root: root.to_owned() };
         make_folder(&store.scratch())?;
+        store.sweep_scratch();
         Ok(store)
+    }
+
+    /// Removes what processes that died left behind; others may be writing the newer files.
+    fn sweep_scratch(&self) {
+        for entry in fs::read_dir(self.scratch()).into_iter().flatten().flatten() {
+            let modified = entry.metadata().and_then(|metadata| metadata.modified());
+            if modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED)) {
+                // Another process may have removed it first.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
     }
 
     /// Folder for files on their way into the store, on the same file system.

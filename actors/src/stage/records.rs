@@ -6,7 +6,7 @@ use counterpoint_log::{Outgoing, Position, Received};
 use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic};
 use counterpoint_telemetry::{
     events::{self, Event},
-    trace,
+    span, trace,
 };
 use tokio::time::Instant;
 use tracing::Span;
@@ -59,7 +59,7 @@ impl<S: Stage> Cycle<S> {
             self.announce(&received, tried + 1).await?;
         }
         let span = tracing::info_span!(
-            "stage.work",
+            span::STAGE_WORK,
             stage = %self.profile.stage,
             clip = received.headers.clip.map(tracing::field::display),
         );
@@ -177,7 +177,7 @@ impl<S: Stage> Cycle<S> {
         let trace = if output.begins_trace {
             let root = tracing::info_span!(
                 parent: None,
-                "clip.found",
+                span::CLIP_FOUND,
                 clip = output.clip.map(tracing::field::display),
                 video = output.video,
             );

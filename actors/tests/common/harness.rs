@@ -101,7 +101,8 @@ impl Media for PretendedMedia {
             duration_ms: 10_000,
             padded_ms: 0,
         };
-        Ok(Ok(PreparedFiles { video, sound, outcome }))
+        let temporary = |path: PathBuf| tempfile::TempPath::try_from_path(path).unwrap();
+        Ok(Ok(PreparedFiles { video: temporary(video), sound: temporary(sound), outcome }))
     }
 
     fn compose(

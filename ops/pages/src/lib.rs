@@ -1,1 +1,66 @@
-//! Being written.
+//! Pages for people.
+//!
+//! [`render`] makes the report of a run: one HTML file that needs nothing else. Styles, script, plots and
+//! media are inside it, and a content security policy forbids it to load anything.
+//!
+//! The way through the crate: [`report`] is what goes in, `view` turns it into what the templates print,
+//! `templates/` is the page, [`plot`] draws.
+
+mod format;
+mod open_point;
+pub mod plot;
+pub mod report;
+mod view;
+mod words;
+
+use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Serde};
+
+pub use open_point::OpenPoint;
+pub use plot::PlotError;
+pub use report::Report;
+
+/// Rows of a table that the page shows at most; the total is always stated.
+pub const MAX_ROWS: usize = 200;
+
+const TEMPLATES: [(&str, &str); 9] = [
+    ("report.html", include_str!("../templates/report.html")),
+    ("macros.html", include_str!("../templates/macros.html")),
+    ("funnel.html", include_str!("../templates/funnel.html")),
+    ("ontology.html", include_str!("../templates/ontology.html")),
+    ("clips.html", include_str!("../templates/clips.html")),
+    ("samples.html", include_str!("../templates/samples.html")),
+    ("gallery.html", include_str!("../templates/gallery.html")),
+    ("rejected.html", include_str!("../templates/rejected.html")),
+    ("settings.html", include_str!("../templates/settings.html")),
+];
+const STYLE: &str = include_str!("../templates/style.css");
+const SCRIPT: &str = include_str!("../templates/report.js");
+
+/// A page cannot be made. Only a defect of this crate can cause it, never what a report holds.
+#[derive(Debug, thiserror::Error)]
+pub enum PageError {
+    /// A plot cannot be drawn.
+    #[error("cannot draw a plot of the report")]
+    Plot(#[from] PlotError),
+    /// A template cannot be filled.
+    #[error("cannot fill the template of the report")]
+    Template(#[from] minijinja::Error),
+}
+
+/// Makes the report page: the same report gives the same bytes.
+///
+/// # Errors
+/// See [`PageError`].
+pub fn render(report: &Report) -> Result<String, PageError> {
+    let page = view::Page::of(report)?;
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
+    environment.add_filter("count", |number: u64| format::count(number));
+    environment.add_global("style", Value::from_safe_string(STYLE.to_owned()));
+    environment.add_global("script", Value::from_safe_string(SCRIPT.to_owned()));
+    for (name, template) in TEMPLATES {
+        environment.add_template(name, template)?;
+    }
+    Ok(environment.get_template("report.html")?.render(Serde(&page))?)
+}
