@@ -19,6 +19,7 @@ use crate::{
     composer::Composer,
     decoder::Decoder,
     gate::Gate,
+    projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
     settings::{Effort, Settings},
@@ -171,22 +172,22 @@ impl RunningPipeline {
         (&mut self.ended).await.unwrap_or(Ok(()))
     }
 
-    /// Waits until a stage of this process has committed a position; at once if it runs elsewhere.
-    pub async fn reached(&self, stage: StageName, topic: Topic, position: Position) {
-        let Some((_, health)) = self.health.iter().find(|(name, _)| *name == stage) else { return };
-        let mut health = health.clone();
-        // Ends with an error if the stage did, and then there is nothing to wait for.
-        let _ = health
-            .wait_for(|health| health.committed.get(&(topic, 0)).is_some_and(|reached| *reached >= position))
-            .await;
+    /// Whether a stage of this process has committed a position; true if it runs elsewhere.
+    pub fn has_reached(&self, stage: StageName, topic: Topic, position: Position) -> bool {
+        self.health.iter().filter(|(name, _)| *name == stage).all(|(_, health)| {
+            health.borrow().committed.get(&(topic, 0)).is_some_and(|reached| *reached >= position)
+        })
     }
 }
 
-/// Declares the revision that is worked on from here on.
+/// Declares the revision that is worked on from here on, unless it is the newest already.
 ///
 /// # Errors
-/// If the log cannot be written.
+/// If the log cannot be read or written.
 pub async fn declare(log: &dyn TopicLog, revision: &Revision) -> Result<(), LogError> {
+    if newest_revision(log).await?.as_ref() == Some(revision) {
+        return Ok(());
+    }
     let declared = revision.declared.clone();
     let detail = format!("revision {}", declared.number);
     let settings = Fingerprint::default();

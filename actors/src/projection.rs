@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use counterpoint_core::variants::ManifestRow;
-use counterpoint_log::{LogError, TopicLog};
+use counterpoint_log::{LogError, Position, TopicLog};
 use counterpoint_messages::{
     ClipCurated, ClipDecoded, DeadLetter, Fingerprint, InputSealed, Message, RecipeName, RecipeSkipped,
-    Rejected, SampleComposed, StageName, Topic,
+    RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -59,6 +59,8 @@ pub struct Projection {
     pub curated: Vec<ClipCurated>,
     /// Clips in their normal form.
     pub decoded: Vec<ClipDecoded>,
+    /// Ids of the clips that passed the gate.
+    pub accepted: Vec<RecordId>,
     /// Clips turned away.
     pub rejected: Vec<Rejected>,
     /// Samples, in order of their ids.
@@ -69,6 +71,8 @@ pub struct Projection {
     pub dead_letters: Vec<DeadLetter>,
     /// What the newest input said of itself.
     pub input: Option<InputSealed>,
+    /// Last record read of each partition.
+    pub positions: BTreeMap<(Topic, u32), Position>,
 }
 
 impl Projection {
@@ -81,14 +85,14 @@ impl Projection {
         let mut projection = Self::default();
         projection.summary.revision = revision.declared.number;
         let mut files: HashMap<String, Outcome> = HashMap::new();
-        for message in read(log, Topic::Rejected, &revisions).await? {
+        for message in read(log, Topic::Rejected, &revisions, &mut projection.positions).await? {
             let Message::Rejected(rejected) = message else { continue };
             if rejected.stage == StageName::Source {
                 files.insert(rejected.path.clone(), Outcome::TurnedAway(projection.rejected.len()));
             }
             projection.rejected.push(rejected);
         }
-        for message in read(log, Topic::Clips, &revisions).await? {
+        for message in read(log, Topic::Clips, &revisions, &mut projection.positions).await? {
             let Message::ClipFound(found) = message else { continue };
             projection.labels.push(found.clip.labels.len());
             // A file that was turned away before its labels came is a clip now; one that changed after it
@@ -96,7 +100,6 @@ impl Projection {
             files.insert(found.media.path, Outcome::Clip);
         }
         projection.fold_endings(log, &revisions).await?;
-        let unlabelled = counterpoint_messages::RejectReason::Unlabelled;
         let mut counted = vec![false; projection.rejected.len()];
         for outcome in files.values() {
             if let Outcome::TurnedAway(index) = outcome {
@@ -111,7 +114,7 @@ impl Projection {
         let summary = &mut projection.summary;
         summary.found = files.len() as u64;
         for rejected in &projection.rejected {
-            if rejected.reason == unlabelled {
+            if rejected.reason == RejectReason::Unlabelled {
                 summary.unlabelled += 1;
             } else {
                 let by_reason = summary.rejected.entry(rejected.stage.as_str()).or_default();
@@ -126,29 +129,33 @@ impl Projection {
         log: &dyn TopicLog,
         revisions: &BTreeSet<Fingerprint>,
     ) -> Result<(), LogError> {
-        for message in read(log, Topic::Curated, revisions).await? {
+        for message in read(log, Topic::Curated, revisions, &mut self.positions).await? {
             if let Message::ClipCurated(curated) = message {
                 self.curated.push(curated);
             }
         }
-        for message in read(log, Topic::Decoded, revisions).await? {
+        for message in read(log, Topic::Decoded, revisions, &mut self.positions).await? {
             if let Message::ClipDecoded(decoded) = message {
                 self.decoded.push(decoded);
             }
         }
-        self.summary.accepted = read(log, Topic::Accepted, revisions).await?.len() as u64;
-        for message in read(log, Topic::Samples, revisions).await? {
+        for message in read(log, Topic::Accepted, revisions, &mut self.positions).await? {
+            if let Message::ClipAccepted(accepted) = message {
+                self.accepted.push(accepted.clip.id);
+            }
+        }
+        for message in read(log, Topic::Samples, revisions, &mut self.positions).await? {
             if let Message::SampleComposed(sample) = message {
                 self.samples.push(sample);
             }
         }
-        for message in read(log, Topic::Skipped, revisions).await? {
+        for message in read(log, Topic::Skipped, revisions, &mut self.positions).await? {
             if let Message::RecipeSkipped(skipped) = message {
                 self.skipped.push(skipped);
             }
         }
         let mut requeued = BTreeSet::new();
-        for message in read(log, Topic::Runs, revisions).await? {
+        for message in read(log, Topic::Runs, revisions, &mut self.positions).await? {
             match message {
                 Message::InputSealed(sealed) => self.input = Some(sealed),
                 Message::RecordRequeued(record) => {
@@ -157,7 +164,7 @@ impl Projection {
                 _ => {}
             }
         }
-        for message in read(log, Topic::DeadLetters, revisions).await? {
+        for message in read(log, Topic::DeadLetters, revisions, &mut self.positions).await? {
             if let Message::DeadLetter(letter) = message
                 && !requeued.contains(&letter.id)
             {
@@ -172,6 +179,7 @@ impl Projection {
         let summary = &mut self.summary;
         summary.curated = self.curated.len() as u64;
         summary.decoded = self.decoded.len() as u64;
+        summary.accepted = self.accepted.len() as u64;
         summary.dead_letters = self.dead_letters.len() as u64;
         summary.composed = RecipeName::ALL.map(|recipe| (recipe.as_str(), 0)).into();
         for sample in &self.samples {
@@ -224,11 +232,13 @@ async fn read(
     log: &dyn TopicLog,
     topic: Topic,
     revisions: &BTreeSet<Fingerprint>,
+    positions: &mut BTreeMap<(Topic, u32), Position>,
 ) -> Result<Vec<Message>, LogError> {
     let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut messages = Vec::new();
     let mut records = log.scan(topic);
     while let Some(record) = records.try_next().await? {
+        positions.insert((topic, record.partition), record.position);
         if record.headers.revision.is_some_and(|revision| !revisions.contains(&revision))
             || !seen.insert(record.key)
         {
@@ -247,7 +257,7 @@ async fn read(
 /// # Errors
 /// If the log cannot be read.
 pub async fn samples_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<SampleComposed>, LogError> {
-    let messages = read(log, Topic::Samples, &revision.fingerprints()).await?;
+    let messages = read(log, Topic::Samples, &revision.fingerprints(), &mut BTreeMap::new()).await?;
     let mut samples: Vec<_> = messages
         .into_iter()
         .filter_map(|message| match message {

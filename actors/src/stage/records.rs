@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use counterpoint_log::{Outgoing, Position, Received};
-use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic};
+use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
 use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
@@ -233,7 +233,8 @@ impl<S: Stage> Cycle<S> {
             attempts,
             reason: reason.to_owned(),
             key: received.key.clone(),
-            raw: received.value.clone(),
+            // No message of ours is longer; of what others wrote the beginning is enough to tell what it is.
+            raw: received.value.iter().take(MAX_DEAD_LETTER_BYTES / 2).copied().collect(),
         };
         let output = Output {
             topic: Topic::DeadLetters,

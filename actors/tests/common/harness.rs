@@ -31,7 +31,7 @@ use counterpoint_core::{
 };
 use counterpoint_log::TopicLog;
 use counterpoint_messages::{
-    ContainerFacts, ContentHash, LabelList, RejectReason, SignalStatistics, Split, StageName,
+    ContainerFacts, ContentHash, LabelList, RejectReason, SignalStatistics, Split, StageName, Topic,
 };
 
 /// Classes without kinship, and a MID of each.
@@ -235,7 +235,9 @@ impl Harness {
                 ended = running.ended() => ended?,
                 finished = pipeline::wait_for_end(&**log, &revision, Some(input)) => {
                     let (position, _) = finished.unwrap();
-                    running.reached(StageName::Reporter, counterpoint_messages::Topic::Runs, position).await;
+                    while !running.has_reached(StageName::Reporter, Topic::Runs, position) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
                     running.stop();
                     running.ended().await?;
                 }

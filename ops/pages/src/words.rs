@@ -51,6 +51,7 @@ pub fn reject_reason(reason: RejectReason) -> &'static str {
         RejectReason::TooQuiet => "The sound is quieter than the limit.",
         RejectReason::Black => "Too much of the picture is black.",
         RejectReason::Static => "The picture hardly moves: a still with a sound track.",
+        RejectReason::OtherSound => "The labels name one class and another sound beside it.",
         RejectReason::TooManyCuts => "It has more cuts than the limit: a slideshow or a montage.",
     }
 }

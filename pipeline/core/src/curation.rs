@@ -113,11 +113,12 @@ fn describe_no_class(excluded: &[&Excluded], unknown: &[String]) -> String {
 }
 
 impl CurationReject<'_> {
-    /// The reason as recorded on the log. A further sound counts as a further class.
+    /// The reason as recorded on the log.
     pub fn reason(&self) -> RejectReason {
         match self {
             Self::NoClass { .. } => RejectReason::NoClass,
-            Self::SeveralClasses { .. } | Self::OtherSound { .. } => RejectReason::SeveralClasses,
+            Self::SeveralClasses { .. } => RejectReason::SeveralClasses,
+            Self::OtherSound { .. } => RejectReason::OtherSound,
         }
     }
 

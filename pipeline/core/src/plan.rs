@@ -142,17 +142,30 @@ impl Plan {
         }
     }
 
-    /// Hash of what the plan asks for; spelling, comments and a restriction do not enter it.
-    pub fn hash(&self) -> ContentHash {
-        let mut hasher = blake3::Hasher::new_derive_key("counterpoint plan v1");
-        hasher.update(&self.donor_use_cap.to_le_bytes());
-        hasher.update(&self.aligned_weight.to_le_bytes());
-        for entry in &self.entries {
-            hasher.update(recipe_text(&entry.recipe).as_bytes());
-            hasher.update(b"\0");
-            hasher.update(&entry.donors.to_le_bytes());
+    /// What the plan asks for in its one canonical spelling, without comments or a restriction: a plan file
+    /// that [`Self::from_toml`] reads back.
+    pub fn to_toml(&self) -> String {
+        let mut text =
+            format!("donor_use_cap = {}\naligned_weight = {}\n", self.donor_use_cap, self.aligned_weight);
+        for PlanEntry { recipe, donors } in &self.entries {
+            text.push_str(&format!("\n[[recipe]]\nname = \"{}\"\n", recipe.name()));
+            if *donors > 0 {
+                text.push_str(&format!("donors = {donors}\n"));
+            }
+            match recipe {
+                Recipe::Mixup { snr_db } => text.push_str(&format!("snr_db = {snr_db:?}\n")),
+                Recipe::Shift { offset_ms } => {
+                    text.push_str(&format!("offset_seconds = {:?}\n", *offset_ms as f64 / 1000.0));
+                }
+                _ => {}
+            }
         }
-        ContentHash(*hasher.finalize().as_bytes())
+        text
+    }
+
+    /// Hash of [`Self::to_toml`], under which the media store of a run keeps its plan.
+    pub fn hash(&self) -> ContentHash {
+        ContentHash::of(self.to_toml().as_bytes())
     }
 }
 
@@ -358,6 +371,13 @@ mod tests {
             assert_eq!(Plan::built_in(name), Plan::from_toml(text, name).ok(), "{name}");
         }
         assert_eq!(Plan::built_in("my.toml"), None);
+    }
+
+    #[test]
+    fn the_canonical_spelling_is_read_back() {
+        for plan in [Plan::default(), Plan::published()] {
+            assert_eq!(Plan::from_toml(&plan.to_toml(), "canonical").ok(), Some(plan));
+        }
     }
 
     #[test]

@@ -89,12 +89,15 @@ pub struct RulesError {
 }
 
 impl Rules {
+    /// The built-in rules as text: the 61 classes of MMA-Bench.
+    pub const BUILT_IN: &'static str = include_str!("rules.toml");
+
     /// The rules that give the 61 classes of the paper.
     ///
     /// # Errors
     /// None in practice: a test reads the text that is compiled in.
     pub fn built_in() -> Result<Self, RulesError> {
-        Self::from_toml(include_str!("rules.toml"), "built-in rules")
+        Self::from_toml(Self::BUILT_IN, "built-in rules")
     }
 
     /// Reads rules from TOML. Keys that no rule has are errors.

@@ -75,6 +75,8 @@ pub enum RejectReason {
     Static,
     /// More cuts than the limit: a slideshow or a montage (gate).
     TooManyCuts,
+    /// The labels name one class and a sound beside it that belongs to none (curator).
+    OtherSound,
 }
 
 impl RejectReason {
@@ -105,6 +107,7 @@ impl RejectReason {
             Self::Black => "black",
             Self::Static => "static",
             Self::TooManyCuts => "too_many_cuts",
+            Self::OtherSound => "other_sound",
         }
     }
 }

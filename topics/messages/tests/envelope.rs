@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use counterpoint_messages::{
     DeadLetter, DecodeError, Fingerprint, IdSum, InputSealed, Message, MessageKind, RecordId, StageName,
-    wire::MAX_MESSAGE_BYTES,
+    wire::{MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES},
 };
 use proptest::prelude::*;
 
@@ -169,9 +169,9 @@ fn a_message_is_written_up_to_the_limit_and_not_beyond() {
         let envelope = Message::from(dead_letter(vec![7; raw])).encode();
         envelope.map(|bytes| bytes.len() - HEADER_BYTES)
     };
-    let raw = MAX_MESSAGE_BYTES - (payload_bytes(MAX_MESSAGE_BYTES / 2).unwrap() - MAX_MESSAGE_BYTES / 2);
-    assert_eq!(payload_bytes(raw), Ok(MAX_MESSAGE_BYTES));
-    assert_eq!(payload_bytes(raw + 1), Err(DecodeError::TooLarge(MAX_MESSAGE_BYTES + 1)));
+    let raw = MAX_DEAD_LETTER_BYTES - (payload_bytes(MAX_DEAD_LETTER_BYTES / 2).unwrap() - MAX_DEAD_LETTER_BYTES / 2);
+    assert_eq!(payload_bytes(raw), Ok(MAX_DEAD_LETTER_BYTES));
+    assert_eq!(payload_bytes(raw + 1), Err(DecodeError::TooLarge { found: MAX_DEAD_LETTER_BYTES + 1, limit: MAX_DEAD_LETTER_BYTES }));
     let largest = Message::from(dead_letter(vec![7; raw]));
     assert_eq!(Message::decode(&largest.encode().unwrap()), Ok(largest));
 }
@@ -201,7 +201,7 @@ fn a_message_of_many_small_numbers_is_read_up_to_the_limit() {
 fn a_length_beyond_the_limit_is_refused_before_anything_is_read() {
     let mut bytes = sealed(1, 1, b"");
     bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(Message::decode(&bytes), Err(DecodeError::TooLarge(u32::MAX as usize)));
+    assert_eq!(Message::decode(&bytes), Err(DecodeError::TooLarge { found: u32::MAX as usize, limit: MAX_MESSAGE_BYTES }));
 }
 
 #[test]

@@ -100,7 +100,7 @@ fn labels_of_several_classes_are_rejected_with_their_names() {
 fn a_sound_outside_the_classes_beside_one_is_rejected_by_name() {
     let curator = curator();
     let reject = curator.curate(&["/m/meow", "/m/hiss"]).unwrap_err();
-    assert_eq!(reject.reason(), RejectReason::SeveralClasses);
+    assert_eq!(reject.reason(), RejectReason::OtherSound);
     assert_eq!(reject.to_string(), "another sound is heard beside Cat: Hiss");
 }
 
@@ -208,7 +208,8 @@ fn the_funnel_adds_up() {
         funnel.count(labels.len(), &curator.curate(labels));
     }
     assert_eq!((funnel.rows, funnel.kept_total(), funnel.kept["Cat"]), (5, 2, 2));
-    assert_eq!(funnel.rejected[&RejectReason::SeveralClasses], 2);
+    assert_eq!(funnel.rejected[&RejectReason::SeveralClasses], 1);
+    assert_eq!(funnel.rejected[&RejectReason::OtherSound], 1);
     assert_eq!(funnel.rejected[&RejectReason::NoClass], 1);
     assert_eq!(funnel.other_sounds["Speech"], 1);
     assert_eq!(funnel.unknown_labels["/x/none"], 1);

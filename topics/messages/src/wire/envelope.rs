@@ -14,12 +14,15 @@ use crate::*;
 /// Largest payload that is written or read.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
+/// Largest payload of a dead letter, which holds another record whole.
+pub const MAX_DEAD_LETTER_BYTES: usize = 3 << 20;
+
 const MAGIC: [u8; 4] = *b"CNPT";
 const HEADER_BYTES: usize = 16;
 
 /// Most memory a payload may ask for while it is read. The codec counts every number at its full width,
 /// which is up to eight times what was written: less would refuse messages that were written.
-const MAX_DECODED_BYTES: usize = 8 * MAX_MESSAGE_BYTES;
+const MAX_DECODED_BYTES: usize = 8 * MAX_DEAD_LETTER_BYTES;
 
 /// Bytes that are no message of ours, or not one this version can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,9 +38,14 @@ pub enum DecodeError {
     /// Does not begin with our magic.
     #[error("is no counterpoint message: begins with {0:02x?}")]
     Foreign([u8; 4]),
-    /// Declares more than [`MAX_MESSAGE_BYTES`].
-    #[error("declares {0} bytes, more than the {MAX_MESSAGE_BYTES} a message may have")]
-    TooLarge(usize),
+    /// Is larger than [`MAX_MESSAGE_BYTES`], or [`MAX_DEAD_LETTER_BYTES`].
+    #[error("is of {found} bytes, more than the {limit} it may have")]
+    TooLarge {
+        /// Bytes of its payload.
+        found: usize,
+        /// Most it may have.
+        limit: usize,
+    },
     /// More bytes than declared.
     #[error("is followed by {0} bytes that belong to nothing")]
     TrailingBytes(usize),
@@ -114,7 +122,8 @@ macro_rules! messages {
             /// The message in its envelope.
             ///
             /// # Errors
-            /// [`DecodeError::TooLarge`] if the payload exceeds [`MAX_MESSAGE_BYTES`].
+            /// [`DecodeError::TooLarge`] if the payload exceeds [`MAX_MESSAGE_BYTES`] (for a dead letter
+            /// [`MAX_DEAD_LETTER_BYTES`]).
             pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
                 match self { $(Self::$kind(message) => seal(MessageKind::$kind, message),)* }
             }
@@ -152,8 +161,9 @@ messages! {
 fn seal<T: Serialize>(kind: MessageKind, message: &T) -> Result<Vec<u8>, DecodeError> {
     let payload = bincode::serde::encode_to_vec(message, bincode::config::standard())
         .map_err(|error| DecodeError::Payload { kind, reason: error.to_string() })?;
-    if payload.len() > MAX_MESSAGE_BYTES {
-        return Err(DecodeError::TooLarge(payload.len()));
+    let limit = limit(kind as u16);
+    if payload.len() > limit {
+        return Err(DecodeError::TooLarge { found: payload.len(), limit });
     }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(&MAGIC);
@@ -166,6 +176,10 @@ fn seal<T: Serialize>(kind: MessageKind, message: &T) -> Result<Vec<u8>, DecodeE
     Ok(bytes)
 }
 
+fn limit(kind: u16) -> usize {
+    if kind == MessageKind::DeadLetter as u16 { MAX_DEAD_LETTER_BYTES } else { MAX_MESSAGE_BYTES }
+}
+
 fn open(bytes: &[u8]) -> Result<(MessageKind, &[u8]), DecodeError> {
     let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(DecodeError::Truncated { found: bytes.len(), expected: HEADER_BYTES });
@@ -176,9 +190,9 @@ fn open(bytes: &[u8]) -> Result<(MessageKind, &[u8]), DecodeError> {
     if header[..4] != MAGIC {
         return Err(DecodeError::Foreign([header[0], header[1], header[2], header[3]]));
     }
-    let length = number(8..12) as usize;
-    if length > MAX_MESSAGE_BYTES {
-        return Err(DecodeError::TooLarge(length));
+    let (length, limit) = (number(8..12) as usize, limit(number(4..6) as u16));
+    if length > limit {
+        return Err(DecodeError::TooLarge { found: length, limit });
     }
     if payload.len() < length {
         return Err(DecodeError::Truncated { found: bytes.len(), expected: HEADER_BYTES + length });

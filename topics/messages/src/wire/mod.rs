@@ -6,7 +6,7 @@ mod stage_name;
 mod topic;
 mod trace;
 
-pub use envelope::{DecodeError, MAX_MESSAGE_BYTES, Message, MessageKind};
+pub use envelope::{DecodeError, MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES, Message, MessageKind};
 pub use ids::{Cause, ContentHash, Fingerprint, IdSum, ParseIdError, RecordId, partition_of};
 pub use stage_name::StageName;
 pub use topic::Topic;

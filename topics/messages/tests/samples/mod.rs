@@ -54,7 +54,7 @@ const SKIPS: [SkipReason; 5] = [
     SkipReason::ClipTooShort,
 ];
 
-const REASONS: [RejectReason; 24] = [
+const REASONS: [RejectReason; 25] = [
     RejectReason::Unlabelled,
     RejectReason::RepeatedClip,
     RejectReason::ConflictingMedia,
@@ -79,6 +79,7 @@ const REASONS: [RejectReason; 24] = [
     RejectReason::Black,
     RejectReason::Static,
     RejectReason::TooManyCuts,
+    RejectReason::OtherSound,
 ];
 
 fn id(byte: u8) -> RecordId {

@@ -1,0 +1,309 @@
+//! The command line. Names, flags and outputs are an interface: other programs call them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use counterpoint_core::media_job::ShortClips;
+use counterpoint_messages::{RecipeName, Split, StageName};
+
+/// Finds out whether a multimodal model really listens and really looks.
+///
+/// Counterpoint takes clips with sound from AudioSet or any folder, keeps those whose picture and sound
+/// show one and the same thing, and rewrites them so that the two disagree in a controlled way.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Flags of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// Settings file; environment variables COUNTERPOINT_SECTION__NAME and flags override it
+    #[arg(long, global = true, value_name = "TOML")]
+    pub config: Option<PathBuf>,
+
+    /// Topic log: embedded:DIR (default: embedded:OUT/topics)
+    #[arg(long, global = true, value_name = "B")]
+    pub broker: Option<String>,
+
+    /// Device that models run on: cpu or cuda:N (media work runs on the CPU in any case)
+    #[arg(long, global = true, value_name = "D", value_parser = device, default_value = "cpu")]
+    pub device: String,
+
+    /// Send traces, metrics and logs to this OTLP/HTTP collector, e.g. http://localhost:4318
+    #[arg(long, global = true, value_name = "URL")]
+    pub otlp: Option<String>,
+
+    /// Print one JSON object on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a small corpus, run the pipeline on it, and write a report; needs nothing else
+    Demo(Demo),
+    /// Run the pipeline on real clips; given again, it continues where it was
+    Run(Run),
+    /// Show the classes the ontology is pruned to, and why each other node is out
+    Classes(Classes),
+    /// Map the rows of label lists to classes, without looking at any clip
+    Curate(Curate),
+    /// Bring media files into the one normal form: square mp4s of one length and loudness
+    Prepare(Prepare),
+    /// Read frames and sound as a model gets them, into safetensors files
+    Sample(Sample),
+    /// Make the files of a run's samples
+    Compose(Compose),
+    /// Look into the topic log
+    Topics(Topics),
+    /// Show how far the pipeline is, or what became of one clip
+    Status(Status),
+    /// Check this machine, and name the command that mends what is missing
+    Doctor,
+}
+
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Output folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Seed of the corpus and of every random choice
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Good clips of each of the eight classes
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    pub clips_per_class: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Folder of media files, searched with its subfolders (needed by the source only)
+    #[arg(long, value_name = "DIR")]
+    pub clips: Option<PathBuf>,
+    /// Segment list in AudioSet's format; SPLIT (train or eval) defaults by file name: eval* is eval, any
+    /// other train (needed by the source only)
+    #[arg(long, value_name = "[SPLIT=]CSV", num_args = 1.., value_parser = label_list)]
+    pub labels: Vec<(Split, PathBuf)>,
+    /// AudioSet's ontology.json
+    #[arg(long, value_name = "JSON")]
+    pub ontology: PathBuf,
+    /// Output folder: topics, media objects, manifest.jsonl, summary.json, report.html
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Plan of the samples: default, published, or a file
+    #[arg(long, value_name = "TOML")]
+    pub plan: Option<String>,
+    /// Seed of every random choice
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Stages that this process runs (default: all)
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    pub stages: Vec<StageName>,
+    /// Make the samples' files too, in OUT/samples
+    #[arg(long)]
+    pub materialise: bool,
+    /// Work under changed settings from here on; what they do not touch is reused
+    #[arg(long)]
+    pub new_revision: bool,
+    /// Start this stage and those below it again from the beginning
+    #[arg(long, value_name = "STAGE")]
+    pub from: Option<StageName>,
+    /// Fail (exit 1) if any record ended in dead letters
+    #[arg(long)]
+    pub strict: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Classes {
+    /// AudioSet's ontology.json
+    #[arg(long, value_name = "JSON")]
+    pub ontology: PathBuf,
+    /// Rules of curation (default: built in, the 61 classes of MMA-Bench)
+    #[arg(long, value_name = "TOML")]
+    pub rules: Option<PathBuf>,
+    /// Explain one node, by its name or MID
+    #[arg(long, value_name = "NAME")]
+    pub explain: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub struct Curate {
+    /// Segment list in AudioSet's format
+    #[arg(long, value_name = "CSV", num_args = 1.., required = true)]
+    pub labels: Vec<PathBuf>,
+    /// AudioSet's ontology.json
+    #[arg(long, value_name = "JSON")]
+    pub ontology: PathBuf,
+    /// File to write: youtube_id,class,start_seconds
+    #[arg(long, value_name = "CSV")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Prepare {
+    /// Media files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Output folder: the mp4s and manifest.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Width and height in pixels
+    #[arg(long, value_name = "PIXELS")]
+    pub size: Option<u32>,
+    /// Length in seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<u32>,
+    /// What becomes of shorter clips
+    #[arg(long, value_enum, default_value_t = Short::Reject)]
+    pub short: Short,
+}
+
+/// What becomes of shorter clips.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Short {
+    /// They are rejected
+    Reject,
+    /// They are padded
+    Pad,
+}
+
+impl From<Short> for ShortClips {
+    fn from(short: Short) -> Self {
+        match short {
+            Short::Reject => Self::Reject,
+            Short::Pad => Self::Pad,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Sample {
+    /// Media files, or folders of them
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Output folder: NAME.safetensors with rgb u8 [T,H,W,3], pcm f32 [N], time f64 [T]
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Frames a second; frame i is the one displayed at i/fps
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub fps: f64,
+    /// Width and height in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 504)]
+    pub size: u32,
+    /// Samples of sound a second
+    #[arg(long, value_name = "HZ", default_value_t = 16_000)]
+    pub rate: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct Compose {
+    /// Output folder of a run
+    #[arg(long, value_name = "OUT")]
+    pub from: PathBuf,
+    /// Folder for the files, one subfolder a recipe, and manifest.jsonl
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Another plan than the run's: default, published, or a file
+    #[arg(long, value_name = "TOML")]
+    pub plan: Option<String>,
+    /// Another seed than the run's
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Only these recipes
+    #[arg(long, value_name = "RECIPES", value_delimiter = ',', value_parser = recipe)]
+    pub recipes: Vec<RecipeName>,
+}
+
+#[derive(Debug, Args)]
+pub struct Topics {
+    #[command(subcommand)]
+    pub action: TopicsAction,
+    /// Output folder of the run whose log is meant, unless --broker names one
+    #[arg(long, global = true, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TopicsAction {
+    /// List the topics and how far each stage has read
+    List,
+    /// Print the newest records of a topic
+    Tail {
+        /// Topic, e.g. clips or state.gate
+        topic: String,
+        /// Records
+        #[arg(short = 'n', long, default_value_t = 10)]
+        records: usize,
+    },
+    /// Print the records that a stage gave up on
+    DeadLetters {
+        /// Put them back on their topics; the next run takes them up
+        #[arg(long)]
+        requeue: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Status {
+    /// A clip, by its source video or id
+    pub clip: Option<String>,
+    /// Output folder of the run that is meant, unless --broker names a log
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    pub out: PathBuf,
+}
+
+fn device(text: &str) -> Result<String, String> {
+    let is_device =
+        text == "cpu" || text.strip_prefix("cuda:").is_some_and(|number| number.parse::<u32>().is_ok());
+    if is_device { Ok(text.to_owned()) } else { Err("expected cpu or cuda:N".to_owned()) }
+}
+
+fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
+    for split in [Split::Train, Split::Eval] {
+        if let Some(path) = text.strip_prefix(split.as_str()).and_then(|rest| rest.strip_prefix('=')) {
+            return Ok((split, path.into()));
+        }
+    }
+    let path = PathBuf::from(text);
+    let is_eval = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("eval"));
+    Ok((if is_eval { Split::Eval } else { Split::Train }, path))
+}
+
+fn recipe(text: &str) -> Result<RecipeName, String> {
+    RecipeName::ALL.into_iter().find(|recipe| recipe.as_str() == text).ok_or_else(|| {
+        format!("expected one of {}", RecipeName::ALL.map(RecipeName::as_str).join(", "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_label_list_has_the_split_it_is_given_or_that_of_its_name() {
+        let of = |text| label_list(text).unwrap();
+        assert_eq!(of("data/eval_segments.csv"), (Split::Eval, "data/eval_segments.csv".into()));
+        assert_eq!(of("clips_extra.csv"), (Split::Train, "clips_extra.csv".into()));
+        assert_eq!(of("train=eval.csv"), (Split::Train, "eval.csv".into()));
+        assert_eq!(of("eval=x/y.csv"), (Split::Eval, "x/y.csv".into()));
+    }
+
+    #[test]
+    fn a_device_is_cpu_or_a_numbered_gpu() {
+        assert!(device("cpu").is_ok() && device("cuda:1").is_ok());
+        assert!(device("cuda").is_err() && device("gpu").is_err());
+    }
+}

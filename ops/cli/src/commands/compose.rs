@@ -1,0 +1,161 @@
+//! `compose`: the samples of a run as files.
+
+use std::{process::ExitCode, sync::Arc};
+
+use anyhow::Context as _;
+use counterpoint_actors::{
+    Tools,
+    materialise::{materialise, write_manifest},
+    projection::samples_of,
+    publisher::{Page, Publisher},
+    revision::Revision,
+    stage::Fault,
+    store::Store,
+};
+use counterpoint_core::{
+    plan::Plan,
+    pool::PoolListing,
+    variants::{self, Composition},
+};
+use counterpoint_log::TopicLog;
+use counterpoint_messages::{Message, PoolSealed, SampleComposed, Split, StageName, Topic};
+use futures::TryStreamExt;
+use serde::Serialize;
+
+use crate::{
+    args::{self, Common},
+    config::Config,
+    context::{Classification, ExistingRun, objects, plan, setting, workers},
+    output::{Outcome, print, print_json, say},
+    progress::{INTERRUPTED, Interrupt, Screen},
+};
+
+#[derive(Serialize)]
+struct Told {
+    samples: usize,
+    manifest: std::path::PathBuf,
+}
+
+pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outcome {
+    let config = Config::load(common)?;
+    let store = Store::open(&objects(&arguments.from)).map_err(anyhow::Error::from)?;
+    let (run, mut samples) = actix::System::new().block_on(async {
+        let run = ExistingRun::open(common, &arguments.from).await?;
+        let samples = match (&arguments.plan, arguments.seed) {
+            (None, None) => samples_of(&*run.log, &run.revision).await?,
+            (plan, seed) => composed_anew(&run, &store, plan.as_deref(), seed).await?,
+        };
+        anyhow::Ok((run, samples))
+    })?;
+    if !arguments.recipes.is_empty() {
+        samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
+    }
+    let tools = Tools {
+        loudness_lufs: setting(&run.revision, "decoder", "loudness_lufs")?.parse().context("loudness of the run")?,
+        store,
+        media: workers(&config.effort)?,
+        publisher: Publisher {
+            log: run.log,
+            revision: run.revision,
+            out: arguments.from.clone(),
+            page: Arc::new(NoPage),
+        },
+    };
+    let interrupt = Interrupt::default();
+    interrupt.listen_in_background();
+    let bar = screen.bar("compose", samples.len());
+    let out = &arguments.out;
+    let fail = |fault: Fault| anyhow::anyhow!("{fault}");
+    materialise(&tools, &samples, out, interrupt.flag(), &|| bar.inc(1)).map_err(fail)?;
+    bar.finish_and_clear();
+    write_manifest(&samples, out).map_err(fail)?;
+    let told = Told { samples: samples.len(), manifest: out.join("manifest.jsonl") };
+    if common.json {
+        print_json(&told)?;
+    } else {
+        print(&format!("{} samples; {}", told.samples, told.manifest.display()));
+    }
+    if interrupt.is_set() {
+        say("interrupted: run the same command again to continue");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `compose` writes no report of the run.
+struct NoPage;
+
+impl Page for NoPage {
+    fn render(
+        &self,
+        _: &counterpoint_actors::projection::Projection,
+        _: &Revision,
+        _: &Tools,
+    ) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+}
+
+/// The samples that the run's pools come to under another plan or seed.
+async fn composed_anew(
+    run: &ExistingRun,
+    store: &Store,
+    plan_name: Option<&str>,
+    seed: Option<u64>,
+) -> anyhow::Result<Vec<SampleComposed>> {
+    let revision = &run.revision;
+    let classification = Classification::of_run(revision, store)?;
+    let plan = match plan_name {
+        Some(name) => plan(name)?,
+        None => run_plan(revision, store)?,
+    };
+    let seed = match seed {
+        Some(seed) => seed,
+        None => setting(revision, "composer", "seed")?.parse().context("seed of the run")?,
+    };
+    let settings = revision.fingerprint(StageName::Composer);
+    let mut samples = Vec::new();
+    for split in [Split::Train, Split::Eval] {
+        let Some(newest) = newest_pool(&*run.log, revision, split).await? else { continue };
+        let listing = PoolListing::from_bytes(split, &store.get(newest.listing)?, newest.listing)?;
+        for generation in 1..=listing.generation() {
+            let members = listing.members().iter().filter(|member| member.generation <= generation);
+            let members = PoolListing::new(split, members.cloned().collect())?;
+            let sealed = members.seal(&plan, newest.listing, settings);
+            let hosts = variants::compose(members, &sealed, &plan, seed, &*classification.rulebook, settings)?;
+            samples.extend(hosts.flat_map(|host| host.compositions).filter_map(|composition| match composition {
+                Composition::Sample(sample) => Some(sample),
+                Composition::Skipped(_) => None,
+            }));
+        }
+    }
+    samples.sort_by_key(|sample| sample.id);
+    Ok(samples)
+}
+
+/// The plan that the run kept.
+fn run_plan(revision: &Revision, store: &Store) -> anyhow::Result<Plan> {
+    let text = String::from_utf8(store.get(setting(revision, "composer", "plan")?.parse()?)?)?;
+    Ok(Plan::from_toml(&text, "the run's plan")?)
+}
+
+async fn newest_pool(
+    log: &dyn TopicLog,
+    revision: &Revision,
+    split: Split,
+) -> anyhow::Result<Option<PoolSealed>> {
+    let mut records = log.scan(Topic::Pools);
+    let mut newest: Option<PoolSealed> = None;
+    while let Some(record) = records.try_next().await? {
+        if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
+            continue;
+        }
+        if let Ok(Message::PoolSealed(sealed)) = Message::decode(&record.value)
+            && sealed.split == split
+            && newest.as_ref().is_none_or(|newest| newest.generation < sealed.generation)
+        {
+            newest = Some(sealed);
+        }
+    }
+    Ok(newest)
+}

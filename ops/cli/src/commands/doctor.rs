@@ -1,0 +1,108 @@
+//! `doctor`: what this machine lacks, and the command that mends it.
+
+use std::process::ExitCode;
+
+use counterpoint_actors::settings::Effort;
+use counterpoint_worker::worker_program;
+use serde::Serialize;
+
+use crate::{
+    args::Common,
+    config::Config,
+    context::workers,
+    output::{Outcome, print, print_json},
+};
+
+#[derive(Serialize)]
+struct Check {
+    name: String,
+    ok: bool,
+    found: String,
+    remedy: Option<String>,
+}
+
+pub fn run(common: &Common) -> Outcome {
+    let mut checks = vec![settings(common)];
+    media(&mut checks);
+    checks.push(disk());
+    let all_right = checks.iter().all(|check| check.ok);
+    if common.json {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            ok: bool,
+            checks: &'a [Check],
+        }
+        print_json(&Told { ok: all_right, checks: &checks })?;
+    } else {
+        for Check { name, ok, found, remedy } in &checks {
+            print(&format!("{} {name:28} {found}", if *ok { "ok     " } else { "MISSING" }));
+            if let Some(remedy) = remedy {
+                print(&format!("        mend it: {remedy}"));
+            }
+        }
+        print(if all_right { "\nnothing is missing" } else { "\nmend what is missing and ask again" });
+    }
+    Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+fn settings(common: &Common) -> Check {
+    let name = "settings".to_owned();
+    match Config::load(common) {
+        Ok(_) => {
+            let file = common.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+            Check { name, ok: true, found: file, remedy: None }
+        }
+        Err(error) => {
+            Check { name, ok: false, found: error.to_string(), remedy: Some("correct the settings".to_owned()) }
+        }
+    }
+}
+
+/// The worker program, and what its graphs need of GStreamer.
+fn media(checks: &mut Vec<Check>) {
+    let program = worker_program();
+    let name = "media worker".to_owned();
+    let elements = workers(&Effort { workers: 1, ..Effort::default() })
+        .and_then(|pool| pool.check().map_err(anyhow::Error::from));
+    match elements {
+        Err(error) => checks.push(Check {
+            name,
+            ok: false,
+            found: error.to_string(),
+            remedy: Some("cargo build --release -p counterpoint-worker".to_owned()),
+        }),
+        Ok(elements) => {
+            checks.push(Check { name, ok: true, found: program.display().to_string(), remedy: None });
+            let missing: Vec<_> = elements.iter().filter(|element| !element.found).collect();
+            if missing.is_empty() {
+                checks.push(Check {
+                    name: "gstreamer".to_owned(),
+                    ok: true,
+                    found: format!("all {} elements", elements.len()),
+                    remedy: None,
+                });
+            }
+            checks.extend(missing.into_iter().map(|element| Check {
+                name: format!("gstreamer {}", element.element),
+                ok: false,
+                found: "not installed".to_owned(),
+                remedy: Some(format!("apt-get install {}", element.package)),
+            }));
+        }
+    }
+}
+
+/// A full disk stops a run; tell early.
+fn disk() -> Check {
+    const ENOUGH: u64 = 1 << 30;
+    let name = "disk of this folder".to_owned();
+    match rustix::fs::statvfs(".") {
+        Ok(disk) => {
+            let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+            let found = format!("{:.1} GiB free", free as f64 / f64::from(1 << 30));
+            let remedy = (free < ENOUGH).then(|| "free at least 1 GiB, or choose --out elsewhere".to_owned());
+            Check { name, ok: free >= ENOUGH, found, remedy }
+        }
+        Err(error) => Check { name, ok: false, found: error.to_string(), remedy: Some("check the folder".to_owned()) },
+    }
+}

@@ -1,0 +1,345 @@
+//! `run`: the pipeline on real clips.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use counterpoint_actors::{
+    Tools,
+    materialise::materialise,
+    pipeline::{self, Pipeline, RunningPipeline},
+    projection::{Projection, Summary},
+    revision::Revision,
+    stage::Fault,
+};
+use counterpoint_log::TopicLog;
+use counterpoint_messages::{LabelList, RecordId, Split, StageName, Topic};
+use serde::Serialize;
+
+use crate::{
+    args::{self, Common},
+    config::Config,
+    context::{Classification, RevisionChoice, plan, tools, workers},
+    output::{Failure, Outcome, print, print_json, say, thousands},
+    page::ReportPage,
+    progress::{INTERRUPTED, Interrupt, Screen},
+};
+
+const REDRAW: Duration = Duration::from_millis(100);
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Job {
+    /// Folder of media files.
+    pub clips: Option<PathBuf>,
+    /// Segment lists.
+    pub labels: Vec<(Split, PathBuf)>,
+    /// Ontology.
+    pub ontology: PathBuf,
+    /// Output folder.
+    pub out: PathBuf,
+    /// Stages of this process.
+    pub stages: BTreeSet<StageName>,
+    /// Whether the samples' files are made.
+    pub materialise: bool,
+    /// Whether changed settings may make a new revision.
+    pub new_revision: bool,
+    /// Stage that starts again.
+    pub from: Option<StageName>,
+}
+
+/// How a run ended.
+pub struct Finished {
+    /// What it came to, over all runs of the revision.
+    pub summary: Summary,
+    /// Whether it was told to stop before its end.
+    pub interrupted: bool,
+}
+
+#[derive(Serialize)]
+struct Told<'a> {
+    finished: bool,
+    report: PathBuf,
+    #[serde(flatten)]
+    summary: &'a Summary,
+}
+
+pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
+    let mut config = Config::load(common)?;
+    config.seed = arguments.seed.unwrap_or(config.seed);
+    if let Some(plan) = &arguments.plan {
+        config.composer.plan.clone_from(plan);
+    }
+    let stages: BTreeSet<StageName> = match arguments.stages.as_slice() {
+        [] => StageName::ALL.into(),
+        stages => stages.iter().copied().collect(),
+    };
+    if stages.contains(&StageName::Source) && (arguments.clips.is_none() || arguments.labels.is_empty()) {
+        return Err(Failure::usage("the source needs --clips DIR and --labels CSV (or leave it out by --stages)"));
+    }
+    let job = Job {
+        clips: arguments.clips.clone(),
+        labels: arguments.labels.clone(),
+        ontology: arguments.ontology.clone(),
+        out: arguments.out.clone(),
+        stages,
+        materialise: arguments.materialise,
+        new_revision: arguments.new_revision,
+        from: arguments.from,
+    };
+    let finished = execute(&job, &config, common, screen)?;
+    tell(&finished, &arguments.out, common)?;
+    Ok(match finished {
+        Finished { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
+        Finished { summary, .. } if arguments.strict && summary.dead_letters > 0 => ExitCode::from(1),
+        Finished { .. } => ExitCode::SUCCESS,
+    })
+}
+
+/// Runs the job to its end, or until interrupted.
+pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> Result<Finished, Failure> {
+    let input = job.stages.contains(&StageName::Source).then(|| Input::check(job)).transpose()?;
+    let settings = config.settings();
+    let rules = settings.curator.rules.as_deref().map(Path::new);
+    let classification = Classification::read(&job.ontology, rules)?;
+    let plan = plan(&settings.composer.plan)?;
+    fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
+    let log = counterpoint_log::open(common.broker.as_deref(), &job.out, config.topics.partitions)
+        .map_err(anyhow::Error::from)?;
+    actix::System::new().block_on(async {
+        let choice = RevisionChoice::of(&*log, &settings, classification.contents(&plan)).await?;
+        let revision = decide(job, config, &classification, &plan, choice)?;
+        let page = ReportPage {
+            rulebook: Arc::clone(&classification.rulebook),
+            settings: settings.clone(),
+            engine: common.broker.clone().unwrap_or_else(|| format!("embedded:{}/topics", job.out.display())),
+            log: Arc::clone(&log),
+        };
+        let media = workers(&config.effort)?;
+        let loudness = settings.decoder.loudness_lufs;
+        let tools = tools(&job.out, Arc::clone(&log), revision.clone(), loudness, media, Arc::new(page))?;
+        classification.keep(&plan, &tools.store)?;
+        pipeline::declare(&*log, &revision).await.map_err(anyhow::Error::from)?;
+        let pipeline = Pipeline {
+            settings,
+            effort: config.effort.clone(),
+            revision: revision.clone(),
+            rulebook: Arc::clone(&classification.rulebook),
+            relations: classification.rulebook.clone(),
+            plan,
+            stages: job.stages.clone(),
+            instance: config.topics.instance.clone(),
+            log: Arc::clone(&log),
+            tools: Arc::clone(&tools),
+        };
+        let interrupt = Interrupt::default();
+        let listener = interrupt.clone();
+        actix::spawn(async move { listener.listen().await });
+        let running = pipeline.start();
+        let mut interrupted = to_the_end(running, &*log, &revision, input, &interrupt, screen).await?;
+        let projection = Projection::of(&*log, &revision).await.map_err(anyhow::Error::from)?;
+        if job.materialise && !interrupted {
+            make_files(&tools, &projection, &job.out, &interrupt, screen).await?;
+            interrupted = interrupt.is_set();
+        }
+        Ok(Finished { summary: projection.summary, interrupted })
+    })
+}
+
+/// What the source is to read, as absolute paths: a later run from another folder means the same files.
+struct Input {
+    clips: String,
+    labels: Vec<LabelList>,
+    ontology: String,
+}
+
+impl Input {
+    /// Fails early, and by name, where the source would only fail later.
+    fn check(job: &Job) -> Result<Self, Failure> {
+        let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
+        fs::read_dir(clips).with_context(|| {
+            format!("cannot read the folder of clips {}; check the path and its permissions", clips.display())
+        })?;
+        let labels = job.labels.iter().map(|(split, path)| {
+            File::open(path).with_context(|| {
+                format!("cannot read the label list {}; check the path and its permissions", path.display())
+            })?;
+            Ok(LabelList { path: absolute(path)?, split: *split })
+        });
+        Ok(Self {
+            clips: absolute(clips)?,
+            labels: labels.collect::<anyhow::Result<_>>()?,
+            ontology: absolute(&job.ontology)?,
+        })
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<String> {
+    let absolute = fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?;
+    let text = absolute.to_str().with_context(|| {
+        format!("the name of {} is not UTF-8; rename it", absolute.display())
+    })?;
+    Ok(text.to_owned())
+}
+
+/// The revision to work under: the log's newest, or one for what the user asked to change.
+fn decide(
+    job: &Job,
+    config: &Config,
+    classification: &Classification,
+    plan: &counterpoint_core::plan::Plan,
+    choice: RevisionChoice,
+) -> Result<Revision, Failure> {
+    let RevisionChoice { wanted, newest } = choice;
+    let Some(newest) = newest else { return Ok(wanted) };
+    let is_same = newest.is_same_as(&wanted);
+    if !is_same && !job.new_revision {
+        let differences = wanted.differences(&newest);
+        let listed = match differences.as_slice() {
+            [] => "  the program's own transforms have changed".to_owned(),
+            differences => differences.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
+        };
+        return Err(Failure::usage(format!(
+            "{} was run under other settings (revision {}):\n{listed}\n\
+             give --new-revision to work under the new ones from here on (what they do not touch is reused), \
+             or another --out",
+            job.out.display(),
+            newest.declared.number,
+        )));
+    }
+    let mut replays = newest.declared.replays.clone();
+    match job.from {
+        None if is_same => Ok(newest),
+        None => Ok(wanted),
+        Some(stage) => {
+            *replays.entry(stage).or_default() += 1;
+            let (number, contents) = (newest.declared.number + 1, classification.contents(plan));
+            Ok(Revision::new(number, &config.settings(), contents, replays))
+        }
+    }
+}
+
+/// Waits for the end of the run, drawing progress; whether it was interrupted before.
+async fn to_the_end(
+    mut running: RunningPipeline,
+    log: &dyn TopicLog,
+    revision: &Revision,
+    input: Option<Input>,
+    interrupt: &Interrupt,
+    screen: &Screen,
+) -> Result<bool, Failure> {
+    let waits_for = wait_target(log, revision, input).await?;
+    let mut watch = screen.watch(&running);
+    let end = pipeline::wait_for_end(log, revision, waits_for);
+    tokio::pin!(end);
+    let mut reached = None;
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            ended = running.ended() => {
+                drop(watch);
+                ended.context("the run cannot go on")?;
+                return Ok(reached.is_none());
+            }
+            finished = &mut end, if reached.is_none() && !stopping => {
+                let (position, _) = finished.map_err(anyhow::Error::from)?;
+                reached = Some(position);
+            }
+            () = tokio::time::sleep(REDRAW) => {}
+        }
+        watch.draw(&running);
+        let is_reported =
+            reached.is_some_and(|position| running.has_reached(StageName::Reporter, Topic::Runs, position));
+        if !stopping && (interrupt.is_set() || is_reported) {
+            stopping = true;
+            if !is_reported {
+                reached = None;
+            }
+            running.stop();
+        }
+    }
+}
+
+/// The input whose end this process waits for; without a source of its own, the newest that is under way.
+async fn wait_target(
+    log: &dyn TopicLog,
+    revision: &Revision,
+    input: Option<Input>,
+) -> anyhow::Result<Option<RecordId>> {
+    match input {
+        Some(Input { clips, labels, ontology }) => {
+            Ok(Some(pipeline::offer(log, revision, &clips, labels, &ontology).await?))
+        }
+        None => Ok(pipeline::unfinished_inputs(log, revision).await?.pop()),
+    }
+}
+
+async fn make_files(
+    tools: &Arc<Tools>,
+    projection: &Projection,
+    out: &Path,
+    interrupt: &Interrupt,
+    screen: &Screen,
+) -> anyhow::Result<()> {
+    let bar = screen.bar("samples", projection.samples.len());
+    let (tools, samples) = (Arc::clone(tools), projection.samples.clone());
+    let (folder, interrupt, made) = (out.join("samples"), interrupt.clone(), bar.clone());
+    let work = move || -> Result<(), Fault> {
+        materialise(&tools, &samples, &folder, interrupt.flag(), &|| made.inc(1))?;
+        tools.publisher.publish(&tools)
+    };
+    let done = tokio::task::spawn_blocking(work).await?;
+    bar.finish_and_clear();
+    done.map_err(|fault| anyhow::anyhow!("{fault}"))
+}
+
+/// Prints what the run came to.
+pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<()> {
+    let Finished { summary, interrupted } = finished;
+    let report = out.join("report.html");
+    if common.json {
+        return print_json(&Told { finished: !interrupted, report, summary });
+    }
+    let count = |number: u64, what: &str| print(&format!("{:>10}  {what}", thousands(number)));
+    let lost = |stage: &str| {
+        for (reason, number) in summary.rejected.get(stage).into_iter().flatten() {
+            print(&format!("{:>10}  {reason}", format!("-{}", thousands(*number))));
+        }
+    };
+    count(summary.found, "media files found");
+    if summary.unlabelled > 0 {
+        print(&format!("{:>10}  unlabelled", format!("-{}", thousands(summary.unlabelled))));
+    }
+    for (stage, number, what) in [
+        ("source", None, ""),
+        ("curator", Some(summary.curated), "of exactly one class"),
+        ("decoder", Some(summary.decoded), "in normal form"),
+        ("gate", Some(summary.accepted), "accepted"),
+    ] {
+        lost(stage);
+        if let Some(number) = number {
+            count(number, what);
+        }
+    }
+    let composed: Vec<_> = summary.composed.iter().map(|(recipe, number)| format!("{recipe} {number}")).collect();
+    count(summary.composed.values().sum(), &format!("samples: {}", composed.join(", ")));
+    let skipped: u64 = summary.skipped.values().flat_map(|reasons| reasons.values()).sum();
+    if skipped > 0 {
+        count(skipped, "recipes skipped, each with its reason in the report");
+    }
+    if summary.dead_letters > 0 {
+        count(summary.dead_letters, "dead letters: `counterpoint topics dead-letters` shows them");
+    }
+    if *interrupted {
+        say("interrupted: everything that was done is kept; run the same command again to continue");
+    } else {
+        print(&format!("report: {}", report.display()));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! `sample`: frames and sound as a model gets them.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use counterpoint_core::media_job::SampleRequest;
+use counterpoint_worker::Sampled;
+use safetensors::{Dtype, tensor::TensorView};
+use serde::Serialize;
+
+use super::prepare::{in_parallel, media_files};
+use crate::{
+    args::{self, Common},
+    config::Config,
+    context::workers,
+    output::{Failure, Outcome, print, print_json, say},
+    progress::{INTERRUPTED, Interrupt, Screen},
+};
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Told {
+    Read { source: PathBuf, path: PathBuf, frames: usize, samples: usize },
+    Rejected { source: PathBuf, reason: String, detail: String },
+}
+
+pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcome {
+    let config = Config::load(common)?;
+    let request =
+        SampleRequest { frames_per_second: arguments.fps, size: arguments.size, rate: arguments.rate };
+    let is_right = request.frames_per_second.is_finite()
+        && (0.01..=1000.0).contains(&request.frames_per_second)
+        && (2..=4096).contains(&request.size)
+        && (1000..=192_000).contains(&request.rate);
+    if !is_right {
+        return Err(Failure::usage("--fps from 0.01 to 1000, --size from 2 to 4096, --rate from 1000 to 192000"));
+    }
+    let inputs = media_files(&arguments.paths, &config.source.extensions);
+    let named = names(&inputs);
+    fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make folder {}", arguments.out.display()))?;
+    let pool = workers(&config.effort)?;
+    let interrupt = Interrupt::default();
+    interrupt.listen_in_background();
+    let bar = screen.bar("sample", named.len());
+    let told = in_parallel(&named, config.effort.workers(), &interrupt, |(source, name)| {
+        let told = match pool.sample(source, &request)? {
+            Ok(sampled) => {
+                let path = arguments.out.join(name);
+                write(&sampled, &path)?;
+                let frames = sampled.time.len();
+                Told::Read { source: source.clone(), path, frames, samples: sampled.pcm.len() }
+            }
+            Err(reject) => Told::Rejected {
+                source: source.clone(),
+                reason: reject.reason.as_str().to_owned(),
+                detail: reject.detail,
+            },
+        };
+        bar.inc(1);
+        Ok(told)
+    })?;
+    bar.finish_and_clear();
+    let told: Vec<_> = told.into_iter().flatten().collect();
+    if common.json {
+        print_json(&BTreeMap::from([("samples", &told)]))?;
+    } else {
+        for told in &told {
+            match told {
+                Told::Read { path, frames, samples, .. } => {
+                    print(&format!("{}: {frames} frames, {samples} sound samples", path.display()));
+                }
+                Told::Rejected { source, reason, detail } => {
+                    say(&format!("{}: {reason}: {detail}", source.display()));
+                }
+            }
+        }
+    }
+    Ok(if interrupt.is_set() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+}
+
+/// `STEM.safetensors`, and a number behind the stem for later namesakes.
+fn names(inputs: &[PathBuf]) -> Vec<(PathBuf, String)> {
+    let mut taken: BTreeMap<String, usize> = BTreeMap::new();
+    let mut name = |input: &PathBuf| {
+        let stem = input.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let count = taken.entry(stem.clone()).or_default();
+        *count += 1;
+        let name = if *count == 1 { stem } else { format!("{stem}-{count}") };
+        (input.clone(), format!("{name}.safetensors"))
+    };
+    inputs.iter().map(&mut name).collect()
+}
+
+fn write(sampled: &Sampled, path: &Path) -> anyhow::Result<()> {
+    let size = sampled.size as usize;
+    let pcm: Vec<u8> = sampled.pcm.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let time: Vec<u8> = sampled.time.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let tensors = [
+        ("rgb", TensorView::new(Dtype::U8, vec![sampled.time.len(), size, size, 3], &sampled.rgb)?),
+        ("pcm", TensorView::new(Dtype::F32, vec![sampled.pcm.len()], &pcm)?),
+        ("time", TensorView::new(Dtype::F64, vec![sampled.time.len()], &time)?),
+    ];
+    let bytes = safetensors::serialize(tensors, None)?;
+    Ok(counterpoint_actors::store::write_atomically(path, &bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namesakes_get_files_of_their_own() {
+        let inputs = ["a/x.mp4", "b/x.mkv", "y.mp4"].map(PathBuf::from);
+        let names: Vec<_> = names(&inputs).into_iter().map(|(_, name)| name).collect();
+        assert_eq!(names, ["x.safetensors", "x-2.safetensors", "y.safetensors"]);
+    }
+}

@@ -1,0 +1,183 @@
+//! What the commands open: ontology, rules, plan, log, store, workers.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use counterpoint_actors::{
+    Tools,
+    projection::newest_revision,
+    publisher::{Page, Publisher},
+    revision::{Contents, Revision},
+    settings::Effort,
+    store::Store,
+};
+use counterpoint_core::{curation, media_job::Limits, ontology::Ontology, plan::Plan, rules::Rules};
+use counterpoint_log::TopicLog;
+use counterpoint_messages::ContentHash;
+use counterpoint_worker::{WorkerPool, WorkerSettings, worker_program};
+
+use crate::{args::Common, config::read};
+
+/// Longest that a media job may take before it is given up and tried again.
+const WALL: Duration = Duration::from_secs(300);
+
+/// Name of the built-in rules in messages.
+const BUILT_IN_RULES: &str = "the built-in rules";
+
+/// An ontology and the rules that prune it.
+pub struct Classification {
+    /// Rules on the ontology.
+    pub rulebook: Arc<curation::Curator>,
+    /// The ontology as it was read.
+    pub ontology: String,
+    /// The rules as they were read.
+    pub rules: String,
+}
+
+impl Classification {
+    /// Reads and checks both.
+    pub fn read(ontology: &Path, rules: Option<&Path>) -> anyhow::Result<Self> {
+        let text = read("ontology", ontology)?;
+        let rules_text = rules.map(|path| read("rules", path)).transpose()?;
+        let rules_name = rules.map_or_else(|| BUILT_IN_RULES.to_owned(), |path| path.display().to_string());
+        Self::of(text, &ontology.display().to_string(), rules_text, &rules_name)
+    }
+
+    /// Checks texts that were read.
+    pub fn of(
+        ontology: String,
+        ontology_name: &str,
+        rules: Option<String>,
+        rules_name: &str,
+    ) -> anyhow::Result<Self> {
+        let parsed = Ontology::from_json(&ontology, ontology_name)?;
+        let rules = rules.unwrap_or_else(|| Rules::BUILT_IN.to_owned());
+        let parsed_rules = Rules::from_toml(&rules, rules_name)?;
+        let rulebook = Arc::new(curation::Curator::new(&parsed, &parsed_rules)?);
+        Ok(Self { rulebook, ontology, rules })
+    }
+
+    /// The one that a run kept in its store.
+    pub fn of_run(revision: &Revision, store: &Store) -> anyhow::Result<Self> {
+        let object = |name| -> anyhow::Result<String> {
+            let hash: ContentHash = setting(revision, "curator", name)?.parse()?;
+            Ok(String::from_utf8(store.get(hash)?)?)
+        };
+        let (ontology, rules) = (object("ontology")?, object("rules")?);
+        Self::of(ontology, "the run's ontology", Some(rules), "the run's rules")
+    }
+
+    /// Keeps both and the plan in a run's store, under the hashes that its revision names.
+    pub fn keep(&self, plan: &Plan, store: &Store) -> anyhow::Result<()> {
+        for text in [&self.ontology, &self.rules, &plan.to_toml()] {
+            store.put_bytes(text.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Hashes for the revision.
+    pub fn contents(&self, plan: &Plan) -> Contents {
+        Contents {
+            ontology: ContentHash::of(self.ontology.as_bytes()),
+            rules: ContentHash::of(self.rules.as_bytes()),
+            plan: plan.hash(),
+        }
+    }
+}
+
+/// A setting of a revision, as text.
+pub fn setting<'a>(revision: &'a Revision, stage: &str, name: &str) -> anyhow::Result<&'a str> {
+    revision
+        .declared
+        .settings
+        .get(stage)
+        .and_then(|settings| settings.get(name))
+        .map(String::as_str)
+        .with_context(|| format!("the run's revision has no setting {stage}.{name}: run it again first"))
+}
+
+/// A plan by name or path.
+pub fn plan(name: &str) -> anyhow::Result<Plan> {
+    match Plan::built_in(name) {
+        Some(plan) => Ok(plan),
+        None => Ok(Plan::from_toml(&read("plan", name.as_ref())?, name)?),
+    }
+}
+
+/// Media workers, started when they are needed.
+pub fn workers(effort: &Effort) -> anyhow::Result<Arc<WorkerPool>> {
+    let settings = WorkerSettings {
+        program: worker_program(),
+        workers: effort.workers(),
+        limits: Limits::default(),
+        wall: WALL,
+    };
+    Ok(Arc::new(WorkerPool::new(settings)?))
+}
+
+/// A run that is there already.
+pub struct ExistingRun {
+    /// Its log.
+    pub log: Arc<dyn TopicLog>,
+    /// Newest revision.
+    pub revision: Revision,
+}
+
+impl ExistingRun {
+    /// Opens it.
+    pub async fn open(common: &Common, out: &Path) -> anyhow::Result<Self> {
+        let log = counterpoint_log::open_existing(common.broker.as_deref(), out)?;
+        let revision = newest_revision(&*log).await?;
+        let revision = revision.with_context(|| {
+            format!("{} holds no run yet: begin one with `counterpoint run --out {0}`", out.display())
+        })?;
+        Ok(Self { log, revision })
+    }
+}
+
+/// Folder of a run's media objects.
+pub fn objects(out: &Path) -> PathBuf {
+    out.join("objects")
+}
+
+/// What the work of a run needs.
+pub fn tools(
+    out: &Path,
+    log: Arc<dyn TopicLog>,
+    revision: Revision,
+    loudness_lufs: f64,
+    media: Arc<WorkerPool>,
+    page: Arc<dyn Page>,
+) -> anyhow::Result<Arc<Tools>> {
+    let publisher = Publisher { log, revision, out: out.to_owned(), page };
+    Ok(Arc::new(Tools { store: Store::open(&objects(out))?, media, loudness_lufs, publisher }))
+}
+
+/// The revision that the settings make, and whether the log was worked on under another one.
+pub struct RevisionChoice {
+    /// Under the settings given.
+    pub wanted: Revision,
+    /// Newest on the log.
+    pub newest: Option<Revision>,
+}
+
+impl RevisionChoice {
+    /// Compares settings with the log.
+    pub async fn of(
+        log: &dyn TopicLog,
+        settings: &counterpoint_actors::settings::Settings,
+        contents: Contents,
+    ) -> anyhow::Result<Self> {
+        let newest = newest_revision(log).await?;
+        let (number, replays) = match &newest {
+            Some(newest) => (newest.declared.number + 1, newest.declared.replays.clone()),
+            None => (1, BTreeMap::new()),
+        };
+        Ok(Self { wanted: Revision::new(number, settings, contents, replays), newest })
+    }
+}

@@ -1,0 +1,87 @@
+//! What the program prints, and how it ends.
+
+use std::{
+    fmt,
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use serde::Serialize;
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub enum Failure {
+    /// It failed: exit code 1.
+    Failed(anyhow::Error),
+    /// It was asked for what cannot be: exit code 2.
+    Usage(String),
+}
+
+impl Failure {
+    /// A command line that cannot be obeyed.
+    pub fn usage(reason: impl Into<String>) -> Self {
+        Self::Usage(reason.into())
+    }
+
+    /// Exit code.
+    pub fn code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Usage(_) => ExitCode::from(2),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => write!(f, "{error:#}"),
+            Self::Usage(reason) => write!(f, "{reason}\ntry --help"),
+        }
+    }
+}
+
+/// What a command comes to.
+pub type Outcome = Result<ExitCode, Failure>;
+
+/// Prints a line of the result to stdout. A reader that has gone away ends the output, not the work.
+pub fn print(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+/// Prints a line for people to stderr.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Prints the one JSON object of `--json`.
+pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// A number with its thousands apart.
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place) % 3 == 0 {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!(
+            [0, 999, 1_000, 2_041_789].map(thousands),
+            ["0", "999", "1,000", "2,041,789"].map(str::to_owned)
+        );
+    }
+}
