@@ -99,7 +99,6 @@ impl Projection {
             // became a clip stays one.
             files.insert(found.media.path, Outcome::Clip);
         }
-        projection.fold_endings(log, &revisions).await?;
         let mut counted = vec![false; projection.rejected.len()];
         for outcome in files.values() {
             if let Outcome::TurnedAway(index) = outcome {
@@ -111,6 +110,7 @@ impl Projection {
             let counted = counted.next().unwrap_or(false);
             rejected.stage != StageName::Source || counted
         });
+        projection.fold_endings(log, &revisions).await?;
         let summary = &mut projection.summary;
         summary.found = files.len() as u64;
         for rejected in &projection.rejected {

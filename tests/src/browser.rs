@@ -1,20 +1,22 @@
 //! A real browser for the tests: Debian's Chromium, headless, driven over its DevTools protocol.
 
+mod devtools;
+mod events;
+mod process;
+
 use std::{
-    env, fmt, fs, io,
-    net::TcpListener,
+    fmt, fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use headless_chrome::{
-    LaunchOptions, Tab,
-    protocol::cdp::{Emulation, Network, Page as PageDomain, Runtime, types::Event},
-};
-use serde_json::Value;
-use tempfile::TempDir;
+use serde_json::{Value, json};
+
+use devtools::{DevTools, DevToolsError};
+use events::{Event, thrown};
+use process::Process;
 
 /// Names under which Chromium is installed, the first found is taken.
 const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"];
@@ -65,35 +67,22 @@ pub enum BrowserError {
     },
 }
 
-fn failed(doing: impl Into<String>) -> impl FnOnce(anyhow::Error) -> BrowserError {
+fn failed<E: fmt::Display>(doing: impl Into<String>) -> impl FnOnce(E) -> BrowserError {
     let doing = doing.into();
-    move |cause| BrowserError::Failed { doing, cause: format!("{cause:#}") }
+    move |cause| BrowserError::Failed { doing, cause: cause.to_string() }
+}
+
+/// The connection that a browser shares with its pages: one command at a time.
+type Connection = Arc<Mutex<DevTools>>;
+
+fn hold(connection: &Connection) -> MutexGuard<'_, DevTools> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running browser with a profile of its own; it is killed when this value is dropped.
 pub struct Browser {
-    // Dropped before its profile folder.
-    chrome: headless_chrome::Browser,
-    _profile: Profile,
-}
-
-/// The folder of a browser's profile. The browser's helpers may still write to it for a moment after the
-/// browser is killed, so it is removed more than once.
-struct Profile(TempDir);
-
-impl Drop for Profile {
-    fn drop(&mut self) {
-        for _ in 0..40 {
-            let gone = match fs::remove_dir_all(self.0.path()) {
-                Ok(()) => true,
-                Err(cause) => cause.kind() == io::ErrorKind::NotFound,
-            };
-            std::thread::sleep(Duration::from_millis(50));
-            if gone && !self.0.path().exists() {
-                return;
-            }
-        }
-    }
+    connection: Connection,
+    process: Process,
 }
 
 impl Browser {
@@ -102,35 +91,11 @@ impl Browser {
     /// # Errors
     /// [`BrowserError::Missing`] without Chromium, else what kept it from starting.
     pub fn start() -> Result<Self, BrowserError> {
-        let program = program().ok_or(BrowserError::Missing)?;
-        let temporary = env::temp_dir();
-        let profile = tempfile::Builder::new()
-            .prefix("counterpoint-chromium-")
-            .tempdir()
-            .map_err(|source| BrowserError::File { path: temporary.clone(), source })?;
-        let port = TcpListener::bind(("127.0.0.1", 0))
-            .and_then(|listener| listener.local_addr())
-            .map_err(|source| BrowserError::File { path: "127.0.0.1:0".into(), source })?
-            .port();
-        let args = [
-            "--disable-quic",
-            "--disable-component-update",
-            "--mute-audio",
-            "--autoplay-policy=no-user-gesture-required",
-            "--hide-scrollbars",
-        ];
-        let chrome = headless_chrome::Browser::new(LaunchOptions {
-            path: Some(program),
-            user_data_dir: Some(profile.path().to_owned()),
-            port: Some(port),
-            sandbox: false,
-            idle_browser_timeout: PATIENCE * 5,
-            args: args.iter().map(|arg| arg.as_ref()).collect(),
-            ..LaunchOptions::default()
-        })
-        .map_err(failed("start"))?;
-        chrome.get_version().map_err(failed("say its version"))?;
-        Ok(Self { chrome, _profile: Profile(profile) })
+        let program = process::program().ok_or(BrowserError::Missing)?;
+        let mut process = Process::start(&program)?;
+        let mut devtools = DevTools::connect(&process.address()?, PATIENCE).map_err(failed("be reached"))?;
+        devtools.call(None, "Browser.getVersion", json!({})).map_err(failed("say its version"))?;
+        Ok(Self { connection: Arc::new(Mutex::new(devtools)), process })
     }
 
     /// Opens a file or an address in a new page and waits until it is loaded.
@@ -145,37 +110,26 @@ impl Browser {
                 .map_err(|source| BrowserError::File { path: place.into(), source })?;
             format!("file://{}", path.display())
         };
-        let tab = self.chrome.new_tab().map_err(failed("open a page"))?;
-        tab.set_default_timeout(PATIENCE);
-        let complaints = Arc::new(Mutex::new(Vec::new()));
-        let heard = Arc::clone(&complaints);
-        tab.add_event_listener(Arc::new(move |event: &Event| {
-            if let Some(complaint) = complaint(event) {
-                heard.lock().unwrap_or_else(PoisonError::into_inner).push(complaint);
-            }
-        }))
-        .map_err(failed("listen to the page"))?;
-        tab.enable_runtime().map_err(failed("report the console"))?;
-        tab.enable_log().map_err(failed("report its log"))?;
-        tab.call_method(Network::Enable {
-            max_total_buffer_size: None,
-            max_resource_buffer_size: None,
-            max_post_data_size: None,
-            report_direct_socket_traffic: None,
-            enable_durable_messages: None,
-        })
-        .map_err(failed("report requests"))?;
-        let page = Page { tab, complaints };
-        page.tab.navigate_to(&address).map_err(failed(format!("open {address}")))?;
-        page.tab.wait_until_navigated().map_err(failed(format!("load {address}")))?;
-        page.wait_until("the page is complete", "document.readyState === 'complete'")?;
+        let session = self.new_session().map_err(failed("open a page"))?;
+        let page = Page { connection: Arc::clone(&self.connection), session, address };
+        page.listen().map_err(failed("report what happens on a page"))?;
+        page.load()?;
         Ok(page)
+    }
+
+    /// Opens an empty page and gives the name of the session under which it is spoken to.
+    fn new_session(&self) -> Result<String, DevToolsError> {
+        let mut devtools = hold(&self.connection);
+        let target = devtools.call(None, "Target.createTarget", json!({ "url": "about:blank" }))?;
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = devtools.call(None, "Target.attachToTarget", attach)?;
+        Ok(attached["sessionId"].as_str().unwrap_or_default().to_owned())
     }
 }
 
 impl fmt::Debug for Browser {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Browser {{ process: {:?} }}", self.chrome.get_process_id())
+        write!(f, "Browser {{ process: {:?} }}", self.process.id())
     }
 }
 
@@ -199,15 +153,51 @@ impl Viewport {
 
 /// An open page. It closes with its browser.
 pub struct Page {
-    tab: Arc<Tab>,
-    complaints: Arc<Mutex<Vec<String>>>,
+    connection: Connection,
+    session: String,
+    address: String,
 }
 
 impl Page {
+    fn call(&self, method: &str, params: Value) -> Result<Value, DevToolsError> {
+        hold(&self.connection).call(Some(&self.session), method, params)
+    }
+
+    /// Has everything reported that [`Page::complaints`] tells and [`Page::load`] waits for.
+    fn listen(&self) -> Result<(), DevToolsError> {
+        for domain in ["Runtime", "Log", "Network", "Page"] {
+            self.call(&format!("{domain}.enable"), json!({}))?;
+        }
+        self.call("Page.setLifecycleEventsEnabled", json!({ "enabled": true }))?;
+        Ok(())
+    }
+
+    /// Goes to the page's address and waits until it is loaded.
+    fn load(&self) -> Result<(), BrowserError> {
+        let address = &self.address;
+        let opened = self
+            .call("Page.navigate", json!({ "url": address }))
+            .map_err(failed(format!("open {address}")))?;
+        if let Some(cause) = opened["errorText"].as_str() {
+            return Err(failed(format!("open {address}"))(cause));
+        }
+        let loader = opened["loaderId"].as_str().unwrap_or_default().to_owned();
+        hold(&self.connection)
+            .wait_for(&self.session, &Event::Loaded { loader })
+            .map_err(failed(format!("load {address}")))
+    }
+
     /// Everything the page has complained about so far: console warnings and errors, exceptions that
     /// nobody caught, requests that failed and requests that left the page.
     pub fn complaints(&self) -> Vec<String> {
-        self.complaints.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        // Events come in order: with the answer, everything before it is here.
+        let lost = self.evaluate("0").err().map(|cause| cause.to_string());
+        let devtools = hold(&self.connection);
+        let complaints = devtools.events(&self.session).filter_map(|event| match event {
+            Event::Complaint(complaint) => Some(complaint.clone()),
+            Event::Loaded { .. } => None,
+        });
+        complaints.chain(lost).collect()
     }
 
     /// Evaluates a JavaScript expression, awaits it if it is a promise, and gives its value as JSON.
@@ -215,33 +205,12 @@ impl Page {
     /// # Errors
     /// [`BrowserError::Threw`] with what the script threw.
     pub fn evaluate(&self, script: &str) -> Result<Value, BrowserError> {
-        let answer = self
-            .tab
-            .call_method(Runtime::Evaluate {
-                expression: script.to_owned(),
-                return_by_value: Some(true),
-                await_promise: Some(true),
-                object_group: None,
-                include_command_line_api: None,
-                silent: None,
-                context_id: None,
-                generate_preview: None,
-                user_gesture: None,
-                throw_on_side_effect: None,
-                timeout: None,
-                disable_breaks: None,
-                repl_mode: None,
-                allow_unsafe_eval_blocked_by_csp: None,
-                unique_context_id: None,
-                serialization_options: None,
-            })
-            .map_err(failed(format!("evaluate `{script}`")))?;
-        match answer.exception_details {
-            Some(thrown) => Err(BrowserError::Threw {
-                script: script.to_owned(),
-                cause: thrown.exception.and_then(|value| value.description).unwrap_or(thrown.text),
-            }),
-            None => Ok(answer.result.value.unwrap_or(Value::Null)),
+        let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
+        let mut answer =
+            self.call("Runtime.evaluate", params).map_err(failed(format!("evaluate `{script}`")))?;
+        match &answer["exceptionDetails"] {
+            Value::Null => Ok(answer["result"]["value"].take()),
+            details => Err(BrowserError::Threw { script: script.to_owned(), cause: thrown(details) }),
         }
     }
 
@@ -268,23 +237,9 @@ impl Page {
     /// # Errors
     /// [`BrowserError::Failed`] where the browser refuses.
     pub fn set_viewport(&self, viewport: Viewport) -> Result<(), BrowserError> {
-        self.tab
-            .call_method(Emulation::SetDeviceMetricsOverride {
-                width: viewport.width,
-                height: viewport.height,
-                device_scale_factor: 1.0,
-                mobile: viewport.phone,
-                scale: None,
-                screen_width: None,
-                screen_height: None,
-                position_x: None,
-                position_y: None,
-                dont_set_visible_size: None,
-                screen_orientation: None,
-                viewport: None,
-                display_feature: None,
-                device_posture: None,
-            })
+        let Viewport { width, height, phone } = viewport;
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": phone });
+        self.call("Emulation.setDeviceMetricsOverride", metrics)
             .map_err(failed("change the size of its window"))?;
         Ok(())
     }
@@ -294,13 +249,9 @@ impl Page {
     /// # Errors
     /// [`BrowserError::Failed`] where the browser refuses.
     pub fn prefer_dark(&self, dark: bool) -> Result<(), BrowserError> {
-        let feature = Emulation::MediaFeature {
-            name: "prefers-color-scheme".to_owned(),
-            value: if dark { "dark" } else { "light" }.to_owned(),
-        };
-        self.tab
-            .call_method(Emulation::SetEmulatedMedia { media: None, features: Some(vec![feature]) })
-            .map_err(failed("change its colour scheme"))?;
+        let scheme = if dark { "dark" } else { "light" };
+        let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": scheme }] });
+        self.call("Emulation.setEmulatedMedia", features).map_err(failed("change its colour scheme"))?;
         Ok(())
     }
 
@@ -310,29 +261,12 @@ impl Page {
     /// [`BrowserError::File`] where the file cannot be written.
     pub fn screenshot(&self, viewport: Viewport, path: &Path) -> Result<(), BrowserError> {
         let tall = self.evaluate("document.documentElement.scrollHeight")?.as_u64().unwrap_or(0);
-        let height = u32::try_from(tall).unwrap_or(u32::MAX).clamp(viewport.height, MAX_SCREENSHOT);
-        let clip = PageDomain::Viewport {
-            x: 0.0,
-            y: 0.0,
-            width: f64::from(viewport.width),
-            height: f64::from(height),
-            scale: 1.0,
-        };
-        let taken = self
-            .tab
-            .call_method(PageDomain::CaptureScreenshot {
-                format: Some(PageDomain::CaptureScreenshotFormatOption::Png),
-                quality: None,
-                clip: Some(clip),
-                from_surface: Some(true),
-                capture_beyond_viewport: Some(true),
-                optimize_for_speed: None,
-            })
-            .map_err(failed("take a picture"))?;
-        let png = STANDARD.decode(taken.data).map_err(|cause| BrowserError::Failed {
-            doing: "send a picture".to_owned(),
-            cause: cause.to_string(),
-        })?;
+        let height = u32::try_from(tall).unwrap_or(u32::MAX).max(viewport.height).min(MAX_SCREENSHOT);
+        let clip = json!({ "x": 0, "y": 0, "width": viewport.width, "height": height, "scale": 1 });
+        let params = json!({ "format": "png", "clip": clip, "captureBeyondViewport": true });
+        let taken = self.call("Page.captureScreenshot", params).map_err(failed("take a picture"))?;
+        let png =
+            STANDARD.decode(taken["data"].as_str().unwrap_or_default()).map_err(failed("send a picture"))?;
         let folder = path.parent().unwrap_or(Path::new("."));
         fs::create_dir_all(folder)
             .and_then(|()| fs::write(path, png))
@@ -342,52 +276,6 @@ impl Page {
 
 impl fmt::Debug for Page {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Page {{ address: {:?}, complaints: {} }}", self.tab.get_url(), self.complaints().len())
-    }
-}
-
-fn program() -> Option<PathBuf> {
-    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
-    let candidates = PROGRAMS.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
-    candidates.into_iter().find(|path| path.is_file())
-}
-
-/// What an event has to complain about, if anything.
-fn complaint(event: &Event) -> Option<String> {
-    use Runtime::ConsoleAPICalledEventTypeOption as Kind;
-    match event {
-        Event::RuntimeConsoleAPICalled(called) => {
-            let params = &called.params;
-            let words: Vec<String> = params.args.iter().map(words).collect();
-            matches!(params.Type, Kind::Error | Kind::Warning | Kind::Assert)
-                .then(|| format!("console: {}", words.join(" ")))
-        }
-        Event::RuntimeExceptionThrown(thrown) => {
-            let details = &thrown.params.exception_details;
-            let cause = details.exception.as_ref().map_or_else(|| details.text.clone(), words);
-            Some(format!("exception: {cause}"))
-        }
-        Event::LogEntryAdded(added) => Some(format!("log: {}", added.params.entry.text)),
-        Event::NetworkLoadingFailed(failed) => {
-            let params = &failed.params;
-            // A player that has seen enough of its clip stops reading it.
-            (params.canceled != Some(true)).then(|| format!("request failed: {}", params.error_text))
-        }
-        Event::NetworkRequestWillBeSent(sent) => {
-            let address = &sent.params.request.url;
-            let inside = ["file:", "data:", "blob:", "http://127.0.0.1:", "http://localhost:"];
-            (!inside.iter().any(|start| address.starts_with(start)))
-                .then(|| format!("request left the page: {address}"))
-        }
-        _ => None,
-    }
-}
-
-fn words(value: &Runtime::RemoteObject) -> String {
-    match (&value.value, &value.description) {
-        (Some(Value::String(text)), _) => text.clone(),
-        (_, Some(description)) => description.clone(),
-        (Some(value), None) => value.to_string(),
-        (None, None) => "undefined".to_owned(),
+        write!(f, "Page {{ address: {:?}, session: {:?} }}", self.address, self.session)
     }
 }

@@ -60,6 +60,7 @@ pub fn check_report(report: &Path, name: &str) -> Result<ReportFacts, ReportFaul
     keep(Viewport::DESKTOP, "dark")?;
     page.prefer_dark(false)?;
     page.set_viewport(Viewport::PHONE)?;
+    scroll_through(&page)?;
     keep(Viewport::PHONE, "phone")?;
     match page.complaints() {
         complaints if complaints.is_empty() => fits_a_phone(&page)?,

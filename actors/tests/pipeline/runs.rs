@@ -32,11 +32,12 @@ fn every_clip_ends_once_and_both_engines_make_the_same_manifest() {
     harness.add_clip(24, "bad");
     harness.add_clip(25, "still");
     std::fs::write(harness.path("clips/nobody-knows-it.mp4"), "good").unwrap();
+    std::fs::write(harness.path("clips/a-nobody-knows-it.mp4"), "good").unwrap();
     std::fs::write(harness.path("clips/notes.txt"), "no media file").unwrap();
 
     let summary = harness.run(&sqlite(&harness));
     assert_adds_up(&summary);
-    assert_eq!((summary.found, summary.unlabelled), (27, 1));
+    assert_eq!((summary.found, summary.unlabelled), (28, 2));
     assert_eq!((summary.curated, summary.decoded, summary.accepted), (26, 25, 24));
     assert_eq!(summary.composed["aligned"], 24);
     assert_eq!(summary.rejected["decoder"]["not_media"], 1);

@@ -19,7 +19,7 @@ use counterpoint_pages::report::{GalleryClip, GalleryGroup, GalleryVariant};
 const HOSTS: usize = 3;
 
 /// Media bytes of a page: more makes it slow to open on a phone.
-const MEDIA_BYTES: u64 = 24 << 20;
+const MEDIA_BYTES: u64 = 12 << 20;
 
 /// The hosts with the most kinds of samples, one class after the other, each with a sample a recipe.
 ///

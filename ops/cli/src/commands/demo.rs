@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::store::write_atomically;
+use counterpoint_actors::{settings::DecoderSettings, store::write_atomically};
 use counterpoint_core::corpus::{ClipFormat, Corpus};
 use counterpoint_messages::{Split, StageName};
 
@@ -29,10 +29,15 @@ const ONTOLOGY: &str = include_str!("../../assets/ontology.json");
 pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome {
     let mut config = Config::load(common)?;
     config.seed = arguments.seed;
+    let format = ClipFormat::default();
+    if config.decoder == DecoderSettings::default() {
+        // The corpus is small; enlarging it to the published size would show nothing more.
+        config.decoder.size = u32::from(format.size);
+    }
     if !(1..=2000).contains(&arguments.clips_per_class) {
         return Err(Failure::usage("--clips-per-class from 1 to 2000"));
     }
-    let corpus = Corpus::plan(arguments.seed, arguments.clips_per_class, ClipFormat::default());
+    let corpus = Corpus::plan(arguments.seed, arguments.clips_per_class, format);
     let folder = arguments.out.join("corpus");
     if !make(&corpus, &folder, &config, screen)? {
         say("interrupted: run the same command again to continue");
