@@ -23,7 +23,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Tools,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state, state_entry,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        state_entry,
     },
 };
 
@@ -63,7 +64,8 @@ impl Work for LoadListing {
 
     fn perform(self, tools: &Tools) -> Result<PoolListing, Fault> {
         let bytes = tools.store.get(self.listing)?;
-        PoolListing::from_bytes(self.split, &bytes, self.listing).map_err(|error| Fault::Record(error.to_string()))
+        PoolListing::from_bytes(self.split, &bytes, self.listing)
+            .map_err(|error| Fault::Record(error.to_string()))
     }
 }
 
@@ -157,10 +159,10 @@ impl Stage for Composer {
     fn conclude(&mut self, record: &Record, listing: PoolListing) -> Result<Effects, StageError> {
         let sealed = sealed(record)?;
         let relations = &*self.relations;
-        let composer =
-            variants::compose(listing, sealed, &self.plan, self.seed, relations, self.fingerprint)
-                .map_err(|error| StageError::Content(error.to_string()))?;
-        let done = self.progress.filter(|progress| progress.pool == sealed.id).map_or(0, |progress| progress.hosts);
+        let composer = variants::compose(listing, sealed, &self.plan, self.seed, relations, self.fingerprint)
+            .map_err(|error| StageError::Content(error.to_string()))?;
+        let done =
+            self.progress.filter(|progress| progress.pool == sealed.id).map_or(0, |progress| progress.hosts);
         self.current = Some((sealed.id, composer.from_host(done)));
         Ok(Effects { more: true, ..Effects::default() })
     }

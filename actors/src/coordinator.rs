@@ -26,7 +26,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Tools,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state, state_entry,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        state_entry,
     },
 };
 

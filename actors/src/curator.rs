@@ -43,14 +43,9 @@ impl Stage for Curator {
             return Err(StageError::unexpected(STAGE, &record.message));
         };
         let clip = found.clip.clone();
-        let id = Cause {
-            stage: STAGE,
-            transform: 1,
-            settings: self.fingerprint,
-            inputs: &[clip.id],
-            detail: "",
-        }
-        .id();
+        let id =
+            Cause { stage: STAGE, transform: 1, settings: self.fingerprint, inputs: &[clip.id], detail: "" }
+                .id();
         let (clip_id, video) = (clip.id, clip.video.clone());
         let output = match self.rulebook.curate(&clip.labels) {
             Ok(curated) => {

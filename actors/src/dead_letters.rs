@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
-use counterpoint_messages::{Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, StageName, Topic};
+use counterpoint_messages::{
+    Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, StageName, Topic,
+};
 use futures::TryStreamExt;
 
 /// Dead letters that were not put back, and records of the topic that cannot be read.

@@ -81,7 +81,10 @@ fn check_unchanged(path: &Path, found: &MediaFile) -> Result<(), MediaReject> {
         Ok((hash, _)) if hash == found.hash => Ok(()),
         Ok((_, bytes)) => Err(MediaReject::new(
             RejectReason::MediaChanged,
-            format!("it had {} bytes when it was found and other content now ({bytes} bytes); begin a new --out", found.bytes),
+            format!(
+                "it had {} bytes when it was found and other content now ({bytes} bytes); begin a new --out",
+                found.bytes
+            ),
         )),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MediaReject::new(
             RejectReason::MediaMissing,

@@ -6,8 +6,8 @@
 
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
-    Cause, ClipAccepted, ClipDecoded, Fingerprint, Message, RejectReason, Rejected, SignalStatistics, StageName,
-    Topic,
+    Cause, ClipAccepted, ClipDecoded, Fingerprint, Message, RejectReason, Rejected, SignalStatistics,
+    StageName, Topic,
 };
 
 use crate::{

@@ -27,7 +27,12 @@ use std::sync::Arc;
 
 pub use supervisor::PipelineError;
 
-use crate::{media::Media, publisher::Publisher, stage::Fault, store::{Store, StoreError}};
+use crate::{
+    media::Media,
+    publisher::Publisher,
+    stage::Fault,
+    store::{Store, StoreError},
+};
 
 /// What work may use.
 pub struct Tools {

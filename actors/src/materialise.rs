@@ -110,7 +110,8 @@ pub fn materialise(
                         return;
                     }
                     if made.get(sample.id).is_none()
-                        && let Err(fault) = make(tools, sample, folder).and_then(|file| note(&index, &file, &index_path))
+                        && let Err(fault) =
+                            make(tools, sample, folder).and_then(|file| note(&index, &file, &index_path))
                     {
                         stop_at(&failed, fault, &next, samples.len());
                         return;
@@ -143,7 +144,10 @@ pub(crate) fn make(tools: &Tools, sample: &SampleComposed, folder: &Path) -> Res
     let parents = Parents::of(sample, &tools.store)?;
     let request = ComposeRequest { recipe: sample.recipe, loudness_lufs: tools.loudness_lufs };
     tools.media.compose(&request, &parents, &path)?.map_err(|reject| {
-        Fault::Record(format!("sample {} cannot be made: {}; run again with --from decoder", sample.id, reject.detail))
+        Fault::Record(format!(
+            "sample {} cannot be made: {}; run again with --from decoder",
+            sample.id, reject.detail
+        ))
     })?;
     let card = serde_json::to_vec_pretty(&LineageCard::of(sample, PROGRAM))
         .map_err(|error| Fault::Record(error.to_string()))?;

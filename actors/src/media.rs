@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest};
+use counterpoint_core::media_job::{
+    ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest,
+};
 use counterpoint_messages::{Parent, SampleComposed};
 use counterpoint_telemetry::{events, events::Event as _, span};
 use counterpoint_worker::{ParentPaths, WorkerFault, WorkerPool};

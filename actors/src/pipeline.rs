@@ -6,17 +6,16 @@ use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
 use counterpoint_log::{Headers, LogError, Outgoing, Position, TopicLog};
 use counterpoint_messages::{
-    Cause, Fingerprint, InputOffered, LabelList, Message, RecordId, RunFinished, StageName,
-    Topic,
+    Cause, Fingerprint, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
 };
 use futures::TryStreamExt;
 use tokio::sync::{oneshot, watch};
 
 use crate::{
     Tools,
+    composer::Composer,
     coordinator::Coordinator,
     curator::Curator,
-    composer::Composer,
     decoder::Decoder,
     gate::Gate,
     projection::newest_revision,
@@ -148,7 +147,8 @@ impl Pipeline {
 /// Names this process and no other, however soon its number is used again.
 fn session() -> String {
     static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let since_1970 = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
 }
 
@@ -240,7 +240,10 @@ pub async fn offer(
 ///
 /// # Errors
 /// If the log cannot be read.
-pub async fn finished_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<BTreeSet<RecordId>, LogError> {
+pub async fn finished_inputs(
+    log: &dyn TopicLog,
+    revision: &Revision,
+) -> Result<BTreeSet<RecordId>, LogError> {
     let mut finished = BTreeSet::new();
     let mut records = log.scan(Topic::Runs);
     while let Some(record) = records.try_next().await? {
@@ -308,8 +311,14 @@ fn run_finished(record: &counterpoint_log::Received, revision: &Revision) -> Opt
 ///
 /// # Errors
 /// If it is too large or the log cannot be written.
-pub async fn append(log: &dyn TopicLog, topic: Topic, key: RecordId, message: Message) -> Result<(), LogError> {
-    let value = message.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+pub async fn append(
+    log: &dyn TopicLog,
+    topic: Topic,
+    key: RecordId,
+    message: Message,
+) -> Result<(), LogError> {
+    let value =
+        message.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
     let headers = Headers::default();
     log.append(vec![Outgoing { topic, partition: 0, key: key.0.to_vec(), value, headers }]).await
 }

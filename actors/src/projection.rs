@@ -283,4 +283,3 @@ pub async fn newest_revision(log: &dyn TopicLog) -> Result<Option<Revision>, Log
     }
     Ok(newest)
 }
-

@@ -5,11 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use counterpoint_log::TopicLog;
 
 use crate::{
-    Tools,
-    materialise::MadeSamples,
-    projection::Projection,
-    revision::Revision,
-    stage::Fault,
+    Tools, materialise::MadeSamples, projection::Projection, revision::Revision, stage::Fault,
     store::write_atomically,
 };
 

@@ -29,7 +29,8 @@ use crate::{
     Tools,
     settings::SourceSettings,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state, state_entry,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        state_entry,
     },
     store::hash_file,
 };
@@ -233,12 +234,10 @@ impl Source {
             labels: labelled.labels.clone(),
         };
         let media = MediaFile { path: file.path.clone(), hash, bytes };
-        let mut output =
-            Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
+        let mut output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
         output.begins_trace = true;
         effects.outputs.push(output);
-        let known =
-            KnownClip { input, path: file.path.clone(), hash, bytes, modified_ms: file.modified_ms };
+        let known = KnownClip { input, path: file.path.clone(), hash, bytes, modified_ms: file.modified_ms };
         effects.state.push(state_entry(STAGE, format!("clip/{key}"), &known)?);
         self.known.insert(key, known);
         if self.totals.input != input {

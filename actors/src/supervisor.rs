@@ -125,7 +125,8 @@ impl Handler<Ended> for Supervisor {
 
     fn handle(&mut self, ended: Ended, context: &mut Self::Context) {
         let Ended { stage, generation, ending } = ended;
-        let Some(supervised) = self.stages.iter_mut().find(|supervised| supervised.handle.stage == stage) else {
+        let Some(supervised) = self.stages.iter_mut().find(|supervised| supervised.handle.stage == stage)
+        else {
             return;
         };
         if supervised.generation != generation {

@@ -145,7 +145,8 @@ fn media_files(folder: &str, extensions: &[String], listing: &mut Listing) -> Ve
         if !entry.file_type().is_file() || !ending.is_some_and(|ending| extensions.contains(&ending)) {
             continue;
         }
-        let (Some(text), Some(stem)) = (path.to_str(), path.file_stem().and_then(|stem| stem.to_str())) else {
+        let (Some(text), Some(stem)) = (path.to_str(), path.file_stem().and_then(|stem| stem.to_str()))
+        else {
             listing.explain(format!("{} was left out: its name is not UTF-8; rename it", path.display()));
             continue;
         };
@@ -164,7 +165,8 @@ fn media_files(folder: &str, extensions: &[String], listing: &mut Listing) -> Ve
 }
 
 fn known_mids(path: &str) -> Result<HashSet<String>, String> {
-    let text = fs::read_to_string(path).map_err(|error| format!("cannot read the ontology {path}: {error}"))?;
+    let text =
+        fs::read_to_string(path).map_err(|error| format!("cannot read the ontology {path}: {error}"))?;
     let ontology = Ontology::from_json(&text, path).map_err(|error| error.to_string())?;
     Ok(ontology.ids().map(|id| ontology.node(id).mid.clone()).collect())
 }
@@ -176,8 +178,8 @@ fn read_labels(
     listing: &mut Listing,
 ) -> Result<(), String> {
     let path = Path::new(&list.path);
-    let file = File::open(path)
-        .map_err(|error| format!("cannot read the label list {}: {error}", list.path))?;
+    let file =
+        File::open(path).map_err(|error| format!("cannot read the label list {}: {error}", list.path))?;
     for row in SegmentReader::new(BufReader::with_capacity(1 << 16, file), &list.path) {
         let row = match row {
             Ok(row) => row,

@@ -167,7 +167,8 @@ impl<S: Stage + Unpin> Actor for StageActor<S> {
         let Some(cycle) = self.cycle.take() else { return };
         let life = std::panic::AssertUnwindSafe(cycle.run(self.stop.subscribe())).catch_unwind();
         let life = life.into_actor(self).map(|ended, actor, context| {
-            let ending = ended.unwrap_or_else(|panic: Box<dyn Any + Send>| Ending::Failed(panic_text(&*panic)));
+            let ending =
+                ended.unwrap_or_else(|panic: Box<dyn Any + Send>| Ending::Failed(panic_text(&*panic)));
             let ended = Ended { stage: actor.name, generation: actor.generation, ending };
             let told = actor.supervisor.send(ended).into_actor(actor);
             context.wait(told.map(|_, _, context| context.stop()));

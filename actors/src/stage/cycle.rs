@@ -145,7 +145,8 @@ impl<S: Stage> Cycle<S> {
             tokio::task::yield_now().await;
             return Ok(None);
         }
-        let wake = if may_go_on { self.batch.deadline() } else { self.paused.as_ref().map(|pause| pause.until) };
+        let wake =
+            if may_go_on { self.batch.deadline() } else { self.paused.as_ref().map(|pause| pause.until) };
         let (has_credit, draining) = (self.has_credit(), self.draining);
         self.publish();
         tokio::select! {
@@ -237,8 +238,8 @@ impl<S: Stage> Cycle<S> {
 
     /// The next record that may be planned now.
     pub(super) fn next_waiting(&self) -> Option<(Place, Position)> {
-        let one_at_a_time = self.profile.order == Order::Sequential
-            || (self.attempts.is_careful() && !self.profile.isolated);
+        let one_at_a_time =
+            self.profile.order == Order::Sequential || (self.attempts.is_careful() && !self.profile.isolated);
         if one_at_a_time && !self.running.is_empty() {
             return None;
         }

@@ -58,10 +58,7 @@ impl Lane {
 
     /// The first record that nobody works on yet.
     pub fn next_waiting(&self) -> Option<Position> {
-        self.slots
-            .iter()
-            .find(|slot| matches!(slot.status, Status::Waiting(_)))
-            .map(|slot| slot.position)
+        self.slots.iter().find(|slot| matches!(slot.status, Status::Waiting(_))).map(|slot| slot.position)
     }
 
     /// Takes a record's status out, leaving [`Status::Taken`] until [`Lane::put`].

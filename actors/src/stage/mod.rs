@@ -183,14 +183,7 @@ impl Output {
 
     /// A message about the run as a whole.
     pub fn of_run(topic: Topic, key: RecordId, message: impl Into<Message>) -> Self {
-        Self {
-            topic,
-            key,
-            video: String::new(),
-            clip: None,
-            begins_trace: false,
-            message: message.into(),
-        }
+        Self { topic, key, video: String::new(), clip: None, begins_trace: false, message: message.into() }
     }
 }
 
@@ -223,7 +216,9 @@ pub enum StageError {
         found: String,
     },
     /// State that cannot be read back.
-    #[error("state `{key}` of {stage} cannot be read: {detail}; a new revision begins without it (--new-revision)")]
+    #[error(
+        "state `{key}` of {stage} cannot be read: {detail}; a new revision begins without it (--new-revision)"
+    )]
     State {
         /// Stage.
         stage: StageName,

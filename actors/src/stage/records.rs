@@ -18,8 +18,8 @@ use super::{
     batch::outgoing,
     cycle::{Cycle, Halt, Outcome, Place},
     failpoints,
-    lane::{Finished, Status},
     guard::guarded,
+    lane::{Finished, Status},
 };
 
 /// What a piece of work came back with, and to which record it belongs.

@@ -19,7 +19,7 @@ use counterpoint_actors::{
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
     settings::{Effort, Settings},
-    stage::{Fault, StageHealth},
+    stage::Fault,
     store::Store,
 };
 use counterpoint_core::{
@@ -168,7 +168,7 @@ impl Harness {
     pub fn add_clip(&self, number: usize, kind: &str) {
         let video = Self::video(number);
         fs::write(self.path("clips").join(format!("{video}.mp4")), format!("{kind} clip {number}")).unwrap();
-        let list = self.path(if number % 2 == 0 { "train.csv" } else { "eval.csv" });
+        let list = self.path(if number.is_multiple_of(2) { "train.csv" } else { "eval.csv" });
         let labels = CLASSES[number / 2 % CLASSES.len()].1;
         let rows = fs::read_to_string(&list).unwrap_or_default();
         fs::write(&list, format!("{rows}{video},30.000,40.000,\"{labels}\"\n")).unwrap();
@@ -246,23 +246,6 @@ impl Harness {
         })
     }
 
-    /// Runs some stages until `enough` holds of their health, then stops them.
-    pub fn run_until(
-        &self,
-        log: &Arc<dyn TopicLog>,
-        stages: &[StageName],
-        enough: impl Fn(&[(StageName, StageHealth)]) -> bool,
-    ) {
-        actix::System::new().block_on(async {
-            let mut running = self.pipeline(log, stages).start();
-            while !enough(&running.health()) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            running.stop();
-            running.ended().await.unwrap();
-        });
-    }
-
     /// `manifest.jsonl` as the last run left it.
     pub fn manifest(&self) -> String {
         fs::read_to_string(self.path("out/manifest.jsonl")).unwrap()
@@ -271,7 +254,8 @@ impl Harness {
 
 /// The sums that `summary.json` promises.
 pub fn assert_adds_up(summary: &Summary) {
-    let rejected = |stage: &str| summary.rejected.get(stage).map_or(0, |reasons| reasons.values().sum::<u64>());
+    let rejected =
+        |stage: &str| summary.rejected.get(stage).map_or(0, |reasons| reasons.values().sum::<u64>());
     assert_eq!(
         summary.found,
         summary.unlabelled + rejected("source") + rejected("curator") + summary.curated,

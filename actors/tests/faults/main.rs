@@ -1,6 +1,8 @@
 //! Runs with faults: panics, crashes, poison records, faults of ours, stalls. Failpoints belong to the
 //! process, so these tests have one of their own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
 #[path = "../common/harness.rs"]
 mod harness;
 
@@ -55,6 +57,19 @@ fn a_record_that_fails_three_times_ends_in_dead_letters_and_the_others_go_on() {
         assert_eq!((summary.found, summary.accepted, summary.dead_letters), (12, 11, 1), "{stage}");
         fail::remove(&name);
     }
+}
+
+#[test]
+fn an_input_that_the_source_cannot_read_ends_its_run_and_the_next_input_makes_up_for_it() {
+    let scenario = scenario();
+    let harness = Harness::with_clips(40);
+    let log = memory();
+    // The listing and one step of files succeed, then the input kills the source for good.
+    fail::cfg("source::plan", "2*off->return(panic:)").unwrap();
+    assert_eq!(harness.run(&log).dead_letters, 1);
+    scenario.teardown();
+    let summary = harness.run(&log);
+    assert_eq!((summary.found, summary.accepted), (40, 40));
 }
 
 #[test]
@@ -138,7 +153,9 @@ fn a_stage_that_stalls_holds_no_more_than_its_credit() {
         let running = harness.pipeline(&log, &StageName::ALL).start();
         let clips = harness.path("clips").display().to_string();
         let ontology = harness.path("ontology.json").display().to_string();
-        counterpoint_actors::pipeline::offer(&*log, &revision, &clips, harness.labels(), &ontology).await.unwrap();
+        counterpoint_actors::pipeline::offer(&*log, &revision, &clips, harness.labels(), &ontology)
+            .await
+            .unwrap();
         let of = |stage| running.health().into_iter().find(|(name, _)| *name == stage).unwrap().1;
         // The stages above the stalled one finish; it reads what its credit admits and no more.
         while of(StageName::Curator).records < 200 || of(StageName::Decoder).running < 2 {

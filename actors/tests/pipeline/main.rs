@@ -1,5 +1,7 @@
 //! The whole pipeline on both embedded engines, with media workers that only pretend.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
 #[path = "../common/harness.rs"]
 mod harness;
 mod runs;

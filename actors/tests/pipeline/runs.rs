@@ -3,8 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
+use counterpoint_actors::stage::StageHealth;
 use counterpoint_log::{TopicLog, memory::MemoryLog, sqlite::SqliteLog};
 use counterpoint_messages::{StageName, Topic};
 
@@ -24,6 +26,23 @@ fn records(log: &Arc<dyn TopicLog>) -> BTreeMap<String, u64> {
         let topics = log.topics().await.unwrap();
         topics.into_iter().map(|topic| (topic.topic.to_string(), topic.records)).collect()
     })
+}
+
+/// Runs some stages until `enough` holds of their health, then stops them.
+fn run_until(
+    harness: &Harness,
+    log: &Arc<dyn TopicLog>,
+    stages: &[StageName],
+    enough: impl Fn(&[(StageName, StageHealth)]) -> bool,
+) {
+    actix::System::new().block_on(async {
+        let mut running = harness.pipeline(log, stages).start();
+        while !enough(&running.health()) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        running.stop();
+        running.ended().await.unwrap();
+    });
 }
 
 #[test]
@@ -100,14 +119,16 @@ fn stages_may_be_split_and_stopped_anywhere() {
         let clips = harness.path("clips").display().to_string();
         let ontology = harness.path("ontology.json").display().to_string();
         let (labels, revision) = (harness.labels(), harness.revision());
-        counterpoint_actors::pipeline::offer(&*log_of_parts, &revision, &clips, labels, &ontology).await.unwrap();
+        counterpoint_actors::pipeline::offer(&*log_of_parts, &revision, &clips, labels, &ontology)
+            .await
+            .unwrap();
     });
-    harness.run_until(&log_of_parts, &[StageName::Source], |health| {
+    run_until(&harness, &log_of_parts, &[StageName::Source], |health| {
         health[0].1.committed.contains_key(&(Topic::Inputs, 0))
     });
     // Stopped in the middle of its work, more than once.
     for few in [1, 2, 3] {
-        harness.run_until(&log_of_parts, &[StageName::Curator, StageName::Decoder], |health| {
+        run_until(&harness, &log_of_parts, &[StageName::Curator, StageName::Decoder], |health| {
             health.iter().all(|(_, health)| health.records >= few || health.caught_up)
         });
     }

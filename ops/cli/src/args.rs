@@ -276,9 +276,10 @@ fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
 }
 
 fn recipe(text: &str) -> Result<RecipeName, String> {
-    RecipeName::ALL.into_iter().find(|recipe| recipe.as_str() == text).ok_or_else(|| {
-        format!("expected one of {}", RecipeName::ALL.map(RecipeName::as_str).join(", "))
-    })
+    RecipeName::ALL
+        .into_iter()
+        .find(|recipe| recipe.as_str() == text)
+        .ok_or_else(|| format!("expected one of {}", RecipeName::ALL.map(RecipeName::as_str).join(", ")))
 }
 
 #[cfg(test)]

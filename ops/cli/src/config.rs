@@ -65,9 +65,8 @@ impl Config {
             figment = figment.merge(Toml::file_exact(path));
         }
         // Single words after the prefix are no settings (COUNTERPOINT_LOG, say), apart from the seed.
-        let environment = Env::prefixed(PREFIX)
-            .filter(|name| name == "seed" || name.as_str().contains("__"))
-            .split("__");
+        let environment =
+            Env::prefixed(PREFIX).filter(|name| name == "seed" || name.as_str().contains("__")).split("__");
         let config: Self = figment.merge(environment).extract().map_err(|error| {
             let problems: Vec<_> = error.into_iter().map(|error| format!("settings: {error}")).collect();
             Failure::usage(problems.join("\n"))
@@ -96,7 +95,10 @@ impl Config {
 /// The text of a file that the user named.
 pub fn read(what: &str, path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).map_err(|error| {
-        anyhow::anyhow!("cannot read the {what} {}: {error}; check the path and its permissions", path.display())
+        anyhow::anyhow!(
+            "cannot read the {what} {}: {error}; check the path and its permissions",
+            path.display()
+        )
     })
 }
 

@@ -79,7 +79,8 @@ impl Watch {
         }
         if !io::stderr().is_terminal() && self.last_line.elapsed() > LINE_EVERY {
             self.last_line = std::time::Instant::now();
-            let stages: Vec<_> = health.iter().map(|(stage, health)| format!("{stage} {}", health.records)).collect();
+            let stages: Vec<_> =
+                health.iter().map(|(stage, health)| format!("{stage} {}", health.records)).collect();
             tracing::info!("records done: {}", stages.join(", "));
         }
     }

@@ -51,7 +51,9 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
         samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
     }
     let tools = Tools {
-        loudness_lufs: setting(&run.revision, "decoder", "loudness_lufs")?.parse().context("loudness of the run")?,
+        loudness_lufs: setting(&run.revision, "decoder", "loudness_lufs")?
+            .parse()
+            .context("loudness of the run")?,
         store,
         media: workers(&config.effort)?,
         publisher: Publisher {
@@ -122,11 +124,14 @@ async fn composed_anew(
             let members = listing.members().iter().filter(|member| member.generation <= generation);
             let members = PoolListing::new(split, members.cloned().collect())?;
             let sealed = members.seal(&plan, newest.listing, settings);
-            let hosts = variants::compose(members, &sealed, &plan, seed, &*classification.rulebook, settings)?;
-            samples.extend(hosts.flat_map(|host| host.compositions).filter_map(|composition| match composition {
-                Composition::Sample(sample) => Some(sample),
-                Composition::Skipped(_) => None,
-            }));
+            let hosts =
+                variants::compose(members, &sealed, &plan, seed, &*classification.rulebook, settings)?;
+            samples.extend(hosts.flat_map(|host| host.compositions).filter_map(
+                |composition| match composition {
+                    Composition::Sample(sample) => Some(sample),
+                    Composition::Skipped(_) => None,
+                },
+            ));
         }
     }
     samples.sort_by_key(|sample| sample.id);

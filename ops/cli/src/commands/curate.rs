@@ -25,7 +25,8 @@ pub fn run(arguments: &args::Curate, common: &Common, screen: &Screen) -> Outcom
     let mut funnel = Funnel::default();
     let folder = arguments.out.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        std::fs::create_dir_all(folder).with_context(|| format!("cannot make folder {}", folder.display()))?;
+        std::fs::create_dir_all(folder)
+            .with_context(|| format!("cannot make folder {}", folder.display()))?;
     }
     let unfinished = tempfile::Builder::new()
         .prefix(".writing-")

@@ -49,12 +49,18 @@ fn settings(common: &Common) -> Check {
     let name = "settings".to_owned();
     match Config::load(common) {
         Ok(_) => {
-            let file = common.config.as_ref().map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
+            let file = common
+                .config
+                .as_ref()
+                .map_or_else(|| "defaults".to_owned(), |path| path.display().to_string());
             Check { name, ok: true, found: file, remedy: None }
         }
-        Err(error) => {
-            Check { name, ok: false, found: error.to_string(), remedy: Some("correct the settings".to_owned()) }
-        }
+        Err(error) => Check {
+            name,
+            ok: false,
+            found: error.to_string(),
+            remedy: Some("correct the settings".to_owned()),
+        },
     }
 }
 
@@ -103,6 +109,8 @@ fn disk() -> Check {
             let remedy = (free < ENOUGH).then(|| "free at least 1 GiB, or choose --out elsewhere".to_owned());
             Check { name, ok: free >= ENOUGH, found, remedy }
         }
-        Err(error) => Check { name, ok: false, found: error.to_string(), remedy: Some("check the folder".to_owned()) },
+        Err(error) => {
+            Check { name, ok: false, found: error.to_string(), remedy: Some("check the folder".to_owned()) }
+        }
     }
 }

@@ -72,12 +72,7 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     let inputs = media_files(&arguments.paths, &settings.source.extensions);
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let job = Job {
-        known: known(out),
-        pool: &*workers(&config.effort)?,
-        request,
-        out,
-    };
+    let job = Job { known: known(out), pool: &*workers(&config.effort)?, request, out };
     let interrupt = Interrupt::default();
     interrupt.listen_in_background();
     let bar = screen.bar("prepare", inputs.len());
@@ -175,7 +170,7 @@ struct Job<'a> {
 }
 
 impl Job<'_> {
-    fn line(&self, input: &PathBuf) -> anyhow::Result<Line> {
+    fn line(&self, input: &Path) -> anyhow::Result<Line> {
         let source = input.display().to_string();
         let cause = self.cause(input);
         if let (Some(cause), Some(known)) = (cause, self.known.get(&source))
@@ -202,11 +197,9 @@ impl Job<'_> {
             Ok(prepared) => {
                 let name = self.name(input);
                 let path = self.out.join(&name);
-                prepared
-                    .video
-                    .persist(&path)
-                    .with_context(|| format!("cannot write {}", path.display()))?;
-                let (hash, _) = hash_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
+                prepared.video.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
+                let (hash, _) =
+                    hash_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
                 line.outcome = "ok".to_owned();
                 line.path = Some(name);
                 line.blake3 = Some(hash);
@@ -238,7 +231,9 @@ impl Job<'_> {
 
     fn cause(&self, input: &Path) -> Option<ContentHash> {
         let (hash, _) = hash_file(input).ok()?;
-        Some(ContentHash::of(format!("{hash} {:?} {}", self.request, counterpoint_worker::PREPARE_TRANSFORM).as_bytes()))
+        Some(ContentHash::of(
+            format!("{hash} {:?} {}", self.request, counterpoint_worker::PREPARE_TRANSFORM).as_bytes(),
+        ))
     }
 
     /// The stem says whose it is; the hash of the whole path keeps namesakes apart.
@@ -251,5 +246,8 @@ impl Job<'_> {
 }
 
 fn killer(fault: &WorkerFault) -> MediaReject {
-    MediaReject::new(RejectReason::CorruptMedia, format!("{fault}, {ATTEMPTS} times; look at the file, or leave it out"))
+    MediaReject::new(
+        RejectReason::CorruptMedia,
+        format!("{fault}, {ATTEMPTS} times; look at the file, or leave it out"),
+    )
 }

@@ -81,7 +81,9 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         stages => stages.iter().copied().collect(),
     };
     if stages.contains(&StageName::Source) && (arguments.clips.is_none() || arguments.labels.is_empty()) {
-        return Err(Failure::usage("the source needs --clips DIR and --labels CSV (or leave it out by --stages)"));
+        return Err(Failure::usage(
+            "the source needs --clips DIR and --labels CSV (or leave it out by --stages)",
+        ));
     }
     let job = Job {
         clips: arguments.clips.clone(),
@@ -182,9 +184,9 @@ impl Input {
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
     let absolute = fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?;
-    let text = absolute.to_str().with_context(|| {
-        format!("the name of {} is not UTF-8; rename it", absolute.display())
-    })?;
+    let text = absolute
+        .to_str()
+        .with_context(|| format!("the name of {} is not UTF-8; rename it", absolute.display()))?;
     Ok(text.to_owned())
 }
 
@@ -327,7 +329,8 @@ pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<
             count(number, what);
         }
     }
-    let composed: Vec<_> = summary.composed.iter().map(|(recipe, number)| format!("{recipe} {number}")).collect();
+    let composed: Vec<_> =
+        summary.composed.iter().map(|(recipe, number)| format!("{recipe} {number}")).collect();
     count(summary.composed.values().sum(), &format!("samples: {}", composed.join(", ")));
     let skipped: u64 = summary.skipped.values().flat_map(|reasons| reasons.values()).sum();
     if skipped > 0 {

@@ -38,7 +38,9 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
         && (2..=4096).contains(&request.size)
         && (1000..=192_000).contains(&request.rate);
     if !is_right {
-        return Err(Failure::usage("--fps from 0.01 to 1000, --size from 2 to 4096, --rate from 1000 to 192000"));
+        return Err(Failure::usage(
+            "--fps from 0.01 to 1000, --size from 2 to 4096, --rate from 1000 to 192000",
+        ));
     }
     let inputs = media_files(&arguments.paths, &config.source.extensions);
     let named = names(&inputs);

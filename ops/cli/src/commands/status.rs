@@ -70,7 +70,8 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
     }
     print(&format!("revision {}", status.revision));
     for Stage { stage, lag, holder } in &status.stages {
-        let holder = holder.as_deref().map_or_else(|| "at rest".to_owned(), |holder| format!("run by {holder}"));
+        let holder =
+            holder.as_deref().map_or_else(|| "at rest".to_owned(), |holder| format!("run by {holder}"));
         print(&format!("{stage:>12}  {:>10} to read  {holder}", thousands(*lag)));
     }
     let summary = status.summary;

@@ -171,7 +171,9 @@ async fn letters(log: &dyn TopicLog, requeue: bool, common: &Common) -> Outcome 
     }
     for line in &lines {
         let LetterLine { stage, topic, partition, position, attempts, reason, .. } = line;
-        print(&format!("{topic}/{partition}@{position}: {stage} gave up after {attempts} attempts: {reason}"));
+        print(&format!(
+            "{topic}/{partition}@{position}: {stage} gave up after {attempts} attempts: {reason}"
+        ));
     }
     match (lines.len(), requeue) {
         (0, _) => print("no dead letters"),
