@@ -98,13 +98,8 @@ impl ReportPage {
     /// What the label lists hold as a whole, whether or not their clips are there.
     fn lists(&self, input: &InputOffered) -> Vec<LabelListFacts> {
         let facts = |path: &str| {
-            let mut facts = LabelListFacts {
-                path: path.to_owned(),
-                published: published(path),
-                segments: 0,
-                labels: 0,
-                curated: 0,
-            };
+            let mut facts =
+                LabelListFacts { path: path.to_owned(), published: None, segments: 0, labels: 0, curated: 0 };
             // A list that is gone by now is shown as empty.
             let Ok(file) = File::open(path) else { return facts };
             for row in SegmentReader::new(std::io::BufReader::with_capacity(1 << 16, file), path).flatten() {
@@ -112,6 +107,7 @@ impl ReportPage {
                 facts.labels += row.labels.len() as u64;
                 facts.curated += u64::from(self.rulebook.curate(&row.labels).is_ok());
             }
+            facts.published = published(facts.segments);
             facts
         };
         input.labels.iter().map(|list| facts(&list.path)).collect()
@@ -167,16 +163,14 @@ impl ReportPage {
     }
 }
 
-/// The list of Table 1 that a file of this name is.
-fn published(path: &str) -> Option<PublishedSplit> {
-    let name = path.rsplit('/').next()?;
-    [
-        ("eval_segments.csv", PublishedSplit::Eval),
-        ("balanced_train_segments.csv", PublishedSplit::TrainBalanced),
-        ("unbalanced_train_segments.csv", PublishedSplit::TrainUnbalanced),
-    ]
-    .into_iter()
-    .find_map(|(published, split)| (published == name).then_some(split))
+/// The list of Table 1 that has this many segments; file names say less, as anybody's list may be so called.
+fn published(segments: u64) -> Option<PublishedSplit> {
+    match segments {
+        20_371 => Some(PublishedSplit::Eval),
+        22_160 => Some(PublishedSplit::TrainBalanced),
+        2_041_789 => Some(PublishedSplit::TrainUnbalanced),
+        _ => None,
+    }
 }
 
 fn funnel(projection: &Projection) -> Funnel {
