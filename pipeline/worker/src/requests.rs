@@ -1,0 +1,258 @@
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use counterpoint_core::corpus::ClipScript;
+use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
+use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use tempfile::{NamedTempFile, TempPath};
+
+use crate::pool::unexpected;
+use crate::protocol::{Job, Outcome};
+use crate::{
+    ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest, SampleRequest, WorkerFault, WorkerPool,
+};
+
+/// A clip in its normal form. Its files are removed when this is dropped, unless they were moved away.
+#[derive(Debug)]
+pub struct Prepared {
+    /// The normalised mp4.
+    pub video: TempPath,
+    /// FLAC of the PCM from which the mp4's AAC was encoded.
+    pub sound: TempPath,
+    /// What the file was before.
+    pub container: ContainerFacts,
+    /// What picture and sound are like.
+    pub statistics: SignalStatistics,
+    /// Length of the normalised mp4 in milliseconds.
+    pub duration_ms: u64,
+    /// Held picture and silence added at the end, in milliseconds.
+    pub padded_ms: u64,
+}
+
+/// What a model is given of a clip.
+#[derive(Clone, PartialEq)]
+pub struct Sampled {
+    /// RGB bytes, `[T, size, size, 3]`.
+    pub rgb: Vec<u8>,
+    /// Width and height of a frame in pixels.
+    pub size: u32,
+    /// Mono sound, -1 to 1; empty where the file has none.
+    pub pcm: Vec<f32>,
+    /// Moment of each frame in seconds, `[T]`.
+    pub time: Vec<f64>,
+}
+
+impl std::fmt::Debug for Sampled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (frames, size, samples) = (self.time.len(), self.size, self.pcm.len());
+        write!(f, "Sampled {{ {frames} frames of {size}x{size}, {samples} samples }}")
+    }
+}
+
+/// A parent of a variant: its normalised mp4 and the FLAC of its sound.
+#[derive(Debug, Clone, Copy)]
+pub struct ParentPaths<'a> {
+    /// The normalised mp4.
+    pub video: &'a Path,
+    /// The FLAC.
+    pub sound: &'a Path,
+}
+
+impl WorkerPool {
+    /// Brings the file at `input` to the normal form of `request`, into two files in `scratch`.
+    ///
+    /// # Errors
+    /// Inner: the file was turned away. Outer: the job has no outcome.
+    pub fn prepare(
+        &self,
+        input: &Path,
+        request: &PrepareRequest,
+        scratch: &Path,
+    ) -> Result<Result<Prepared, MediaReject>, WorkerFault> {
+        let source = match open(input) {
+            Ok(source) => source,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let video = new_file(scratch, ".mp4")?;
+        let sound = new_file(scratch, ".flac")?;
+        let job = Job::Prepare(request.clone());
+        match self.run(&job, &[source.as_fd(), video.as_fd(), sound.as_fd()])? {
+            Ok(Outcome::Prepared(outcome)) => Ok(Ok(Prepared {
+                video: video.into_temp_path(),
+                sound: sound.into_temp_path(),
+                container: outcome.container,
+                statistics: outcome.statistics,
+                duration_ms: outcome.duration_ms,
+                padded_ms: outcome.padded_ms,
+            })),
+            Ok(Outcome::OutputFailed(errno, said)) => Err(output_fault(scratch, errno, said)),
+            Err(reject) => Ok(Err(reject)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads what a model is given of the file at `input`, through memory.
+    ///
+    /// # Errors
+    /// Inner: the file was turned away. Outer: the job has no outcome.
+    pub fn sample(
+        &self,
+        input: &Path,
+        request: &SampleRequest,
+    ) -> Result<Result<Sampled, MediaReject>, WorkerFault> {
+        let source = match open(input) {
+            Ok(source) => source,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let memory = || Path::new("memory for frames");
+        let out = memfd_create("frames", MemfdFlags::CLOEXEC)
+            .map_err(|error| WorkerFault::output(memory(), error.into()))?;
+        let mut out = File::from(out);
+        match self.run(&Job::Sample(request.clone()), &[source.as_fd(), out.as_fd()])? {
+            Ok(Outcome::Sampled(shape)) => {
+                let pixels = shape.frames.saturating_mul(u64::from(shape.size).pow(2)).saturating_mul(3);
+                let mut rgb = vec![0; usize::try_from(pixels).unwrap_or(0)];
+                let mut sound = vec![0; usize::try_from(shape.samples.saturating_mul(4)).unwrap_or(0)];
+                out.rewind()
+                    .and_then(|()| out.read_exact(&mut rgb))
+                    .and_then(|()| out.read_exact(&mut sound))
+                    .map_err(|error| WorkerFault::output(memory(), error))?;
+                Ok(Ok(Sampled {
+                    rgb,
+                    size: shape.size,
+                    pcm: sound.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
+                    time: (0..shape.frames).map(|frame| frame as f64 / request.frames_per_second).collect(),
+                }))
+            }
+            Ok(Outcome::OutputFailed(errno, said)) => Err(output_fault(memory(), errno, said)),
+            Err(reject) => Ok(Err(reject)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes the variant that `request` asks for, at `output`: complete and synced, or not at all.
+    ///
+    /// # Errors
+    /// Inner: a parent was turned away. Outer: the job has no outcome.
+    pub fn compose(
+        &self,
+        request: &ComposeRequest,
+        host: ParentPaths<'_>,
+        donors: &[ParentPaths<'_>],
+        output: &Path,
+    ) -> Result<Result<ComposeOutcome, MediaReject>, WorkerFault> {
+        let parents = std::iter::once(&host).chain(donors).flat_map(|parent| [parent.video, parent.sound]);
+        let parents: Vec<File> = match parents.map(open).collect() {
+            Ok(parents) => parents,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let file = beside(output)?;
+        let files: Vec<BorrowedFd<'_>> =
+            std::iter::once(file.as_fd()).chain(parents.iter().map(File::as_fd)).collect();
+        match self.run(&Job::Compose(request.clone()), &files)? {
+            Ok(Outcome::Composed(outcome)) => {
+                publish(file, output)?;
+                Ok(Ok(outcome))
+            }
+            Ok(Outcome::OutputFailed(errno, said)) => Err(output_fault(output, errno, said)),
+            Err(reject) => Ok(Err(reject)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Makes the synthetic clip of `script`, at `output`: complete and synced, or not at all. Gives its
+    /// length in bytes.
+    ///
+    /// # Errors
+    /// When the job has no outcome.
+    pub fn synthesize(&self, script: &ClipScript, output: &Path) -> Result<u64, WorkerFault> {
+        let file = beside(output)?;
+        match self.run(&Job::Synthesize(Box::new(script.clone())), &[file.as_fd()])? {
+            Ok(Outcome::Synthesized(bytes)) => {
+                publish(file, output)?;
+                Ok(bytes)
+            }
+            Ok(Outcome::OutputFailed(errno, said)) => Err(output_fault(output, errno, said)),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Opens an input to read; only regular files, and never waiting for one.
+fn open(path: &Path) -> Result<File, MediaReject> {
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let opened = file.and_then(|file| Ok((file.metadata()?, file)));
+    match opened {
+        Ok((metadata, file)) if metadata.is_file() => Ok(file),
+        Ok(_) => Err(MediaReject::new(
+            RejectReason::UnreadableFile,
+            format!("{} is no regular file; name a media file", path.display()),
+        )),
+        Err(error) => Err(unopened(path, &error)),
+    }
+}
+
+/// The reject for an input that cannot be opened.
+fn unopened(path: &Path, error: &io::Error) -> MediaReject {
+    let (reason, remedy) = match error.kind() {
+        io::ErrorKind::NotFound => (RejectReason::MediaMissing, "put the file back"),
+        _ => (RejectReason::UnreadableFile, "check the permissions of the file and its folder"),
+    };
+    MediaReject::new(reason, format!("cannot open {}: {error}; {remedy}", path.display()))
+}
+
+fn new_file(folder: &Path, suffix: &str) -> Result<NamedTempFile, WorkerFault> {
+    // What becomes of it is an ordinary file, not a private one: the umask decides who may read it.
+    let everybody = Permissions::from_mode(0o666);
+    let mut builder = tempfile::Builder::new();
+    let file = builder.prefix(".clip-").suffix(suffix).permissions(everybody).tempfile_in(folder);
+    file.map_err(|error| WorkerFault::output(folder, error))
+}
+
+/// A temporary file in the folder of `output`.
+fn beside(output: &Path) -> Result<NamedTempFile, WorkerFault> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    new_file(folder, ".part").map_err(|fault| match fault {
+        WorkerFault::OutputFull { .. } => WorkerFault::OutputFull { path: output.to_owned() },
+        other => other,
+    })
+}
+
+/// Syncs `file`, gives it its name, and syncs the name.
+fn publish(file: NamedTempFile, output: &Path) -> Result<(), WorkerFault> {
+    let fault = |error| WorkerFault::output(output, error);
+    file.as_file().sync_all().map_err(fault)?;
+    let file = file.persist(output).map_err(|error| fault(error.error))?;
+    drop(file);
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(fault)
+}
+
+fn output_fault(path: &Path, errno: Option<i32>, said: String) -> WorkerFault {
+    WorkerFault::output(path, errno.map_or_else(|| io::Error::other(said), io::Error::from_raw_os_error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_permission_is_unreadable_and_a_vanished_one_missing() {
+        let path = Path::new("clip.mp4");
+        let denied = unopened(path, &io::Error::from(io::ErrorKind::PermissionDenied));
+        assert_eq!(denied.reason, RejectReason::UnreadableFile);
+        assert!(denied.detail.contains("clip.mp4"), "{}", denied.detail);
+        assert_eq!(open(Path::new("/no/such/clip.mp4")).unwrap_err().reason, RejectReason::MediaMissing);
+    }
+
+    #[test]
+    fn folders_and_devices_are_unreadable() {
+        for path in ["/tmp", "/dev/null"] {
+            assert_eq!(open(Path::new(path)).unwrap_err().reason, RejectReason::UnreadableFile, "{path}");
+        }
+    }
+}
