@@ -169,9 +169,13 @@ fn a_message_is_written_up_to_the_limit_and_not_beyond() {
         let envelope = Message::from(dead_letter(vec![7; raw])).encode();
         envelope.map(|bytes| bytes.len() - HEADER_BYTES)
     };
-    let raw = MAX_DEAD_LETTER_BYTES - (payload_bytes(MAX_DEAD_LETTER_BYTES / 2).unwrap() - MAX_DEAD_LETTER_BYTES / 2);
+    let raw = MAX_DEAD_LETTER_BYTES
+        - (payload_bytes(MAX_DEAD_LETTER_BYTES / 2).unwrap() - MAX_DEAD_LETTER_BYTES / 2);
     assert_eq!(payload_bytes(raw), Ok(MAX_DEAD_LETTER_BYTES));
-    assert_eq!(payload_bytes(raw + 1), Err(DecodeError::TooLarge { found: MAX_DEAD_LETTER_BYTES + 1, limit: MAX_DEAD_LETTER_BYTES }));
+    assert_eq!(
+        payload_bytes(raw + 1),
+        Err(DecodeError::TooLarge { found: MAX_DEAD_LETTER_BYTES + 1, limit: MAX_DEAD_LETTER_BYTES })
+    );
     let largest = Message::from(dead_letter(vec![7; raw]));
     assert_eq!(Message::decode(&largest.encode().unwrap()), Ok(largest));
 }
@@ -201,7 +205,10 @@ fn a_message_of_many_small_numbers_is_read_up_to_the_limit() {
 fn a_length_beyond_the_limit_is_refused_before_anything_is_read() {
     let mut bytes = sealed(1, 1, b"");
     bytes[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert_eq!(Message::decode(&bytes), Err(DecodeError::TooLarge { found: u32::MAX as usize, limit: MAX_MESSAGE_BYTES }));
+    assert_eq!(
+        Message::decode(&bytes),
+        Err(DecodeError::TooLarge { found: u32::MAX as usize, limit: MAX_MESSAGE_BYTES })
+    );
 }
 
 #[test]
