@@ -257,6 +257,8 @@ impl<S: Stage> Cycle<S> {
 
     /// Makes the count of a record durable before it is touched.
     async fn announce(&mut self, received: &Received, count: u32) -> Result<(), Halt> {
+        // What is done goes along: the mark of an earlier record must not outlive it if this one kills us.
+        self.harvest();
         let entry = self.attempts.set(received.topic, received.partition, received.position, count);
         self.batch.add(vec![], vec![entry]);
         self.commit().await

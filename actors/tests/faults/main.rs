@@ -140,14 +140,14 @@ fn an_unreadable_record_is_a_dead_letter_at_once() {
     assert_eq!((summary.accepted, summary.dead_letters), (6, 1));
 }
 
-#[test]
-fn a_stage_that_stalls_holds_no_more_than_its_credit() {
-    let _scenario = scenario();
+/// The most that the decoder held while its work stalled: records, and their bytes.
+fn held_by_a_stalled_decoder(max_records: usize, max_bytes: usize) -> (usize, u64) {
     let mut harness = Harness::with_clips(200);
-    harness.effort.max_records = 16;
+    harness.effort.max_records = max_records;
+    harness.effort.max_bytes = max_bytes;
     let log = memory();
     fail::cfg("decoder::work", "return(stall:)").unwrap();
-    let mut most = 0;
+    let mut most = (0, 0);
     actix::System::new().block_on(async {
         let revision = harness.revision();
         let running = harness.pipeline(&log, &StageName::ALL).start();
@@ -162,11 +162,22 @@ fn a_stage_that_stalls_holds_no_more_than_its_credit() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         for _ in 0..20 {
-            most = most.max(of(StageName::Decoder).records_in_flight);
+            let health = of(StageName::Decoder);
+            assert_eq!(health.records, 0);
+            most = (most.0.max(health.records_in_flight), most.1.max(health.bytes_in_flight));
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        assert_eq!(of(StageName::Decoder).records, 0);
         fail::remove("decoder::work");
     });
-    assert!((16..=32).contains(&most), "credit of 16 records, and at most one batch more: {most}");
+    most
+}
+
+/// Credit is asked for before a batch is read, and a batch is no larger than the credit.
+#[test]
+fn a_stage_that_stalls_holds_its_credit_and_at_most_one_batch_more() {
+    let _scenario = scenario();
+    let (records, _) = held_by_a_stalled_decoder(16, 1 << 20);
+    assert!((16..32).contains(&records), "{records} records under a credit of 16");
+    let (_, bytes) = held_by_a_stalled_decoder(1000, 4000);
+    assert!((4000..8000).contains(&bytes), "{bytes} bytes under a credit of 4000");
 }
