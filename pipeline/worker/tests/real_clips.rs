@@ -1,4 +1,5 @@
 //! The eight real clips through the whole worker.
+#![allow(clippy::unwrap_used, reason = "a test fails where its helpers do")]
 
 mod common;
 
