@@ -137,7 +137,7 @@ impl Stage for Composer {
     type Work = LoadListing;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Pools], order: Order::Sequential, isolated: false }
+        Profile { stage: STAGE, inputs: vec![Topic::Pools], order: Order::Sequential, blameless: false }
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {

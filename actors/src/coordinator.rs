@@ -18,7 +18,7 @@ use counterpoint_core::{
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
     Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, IdSum, InputSealed, Message, PoolComposed,
-    RecordId, RunFinished, Split, StageName, Topic,
+    RecordId, RecordRequeued, RunFinished, Split, StageName, Topic,
 };
 use counterpoint_telemetry::span;
 use serde::{Deserialize, Serialize};
@@ -48,11 +48,12 @@ pub struct Coordinator {
 struct Tally {
     found: u64,
     found_ids: IdSum,
-    ended: u64,
+    /// Below zero for as long as a record's return was read and its end was not.
+    ended: i64,
     ended_ids: IdSum,
     accepted: u64,
     rejected: u64,
-    dead: u64,
+    dead: i64,
     /// Sealed inputs that no [`RunFinished`] has named.
     inputs: Vec<RecordId>,
     /// Newest sealed generation of each split.
@@ -113,9 +114,26 @@ impl Coordinator {
             // The pool's clips have ended; only their samples are missing until it is put back.
             StageName::Composer => {
                 self.tally.dead += 1;
-                self.tally.composing.retain(|pool| pool.0.as_slice() != letter.key);
+                // One entry only: where the word that it was put back was read first, there are two.
+                let composing = &mut self.tally.composing;
+                if let Some(place) = composing.iter().position(|pool| pool.0.as_slice() == letter.key) {
+                    composing.remove(place);
+                }
             }
             StageName::Source | StageName::Reporter => self.tally.dead += 1,
+        }
+    }
+
+    /// Undoes [`Self::dead`], in whichever order the two are read.
+    fn requeued(&mut self, requeued: &RecordRequeued) {
+        self.tally.dead -= 1;
+        match (requeued.stage, requeued.clip, requeued.key.as_slice().try_into()) {
+            (StageName::Composer, _, Ok(pool)) => self.tally.composing.push(RecordId(pool)),
+            (StageName::Source | StageName::Composer | StageName::Reporter, ..) | (_, None, _) => {}
+            (_, Some(clip), _) => {
+                self.tally.ended -= 1;
+                self.tally.ended_ids = self.tally.ended_ids.minus(clip);
+            }
         }
     }
 
@@ -127,7 +145,8 @@ impl Coordinator {
 
     fn is_at_rest(&self) -> bool {
         let tally = &self.tally;
-        (tally.found, tally.found_ids) == (tally.ended, tally.ended_ids)
+        i64::try_from(tally.found).is_ok_and(|found| found == tally.ended)
+            && tally.found_ids == tally.ended_ids
             && tally.composing.is_empty()
             && !tally.inputs.is_empty()
     }
@@ -159,7 +178,8 @@ impl Coordinator {
         }
         .id();
         let Tally { accepted, rejected, dead, .. } = self.tally;
-        let finished = RunFinished { inputs, accepted, rejected, dead_letters: dead };
+        let dead_letters = u64::try_from(dead).unwrap_or(0);
+        let finished = RunFinished { inputs, accepted, rejected, dead_letters };
         effects.outputs.push(Output::of_run(Topic::Runs, key, finished));
     }
 }
@@ -172,7 +192,7 @@ impl Stage for Coordinator {
             stage: STAGE,
             inputs: vec![Topic::Accepted, Topic::Rejected, Topic::DeadLetters, Topic::Runs],
             order: Order::Sequential,
-            isolated: false,
+            blameless: false,
         }
     }
 
@@ -193,6 +213,8 @@ impl Stage for Coordinator {
         let before = self.tally.clone();
         let mut effects = Effects::default();
         match &record.message {
+            // Pools that were sealed must not change, so a clip joins once.
+            Message::ClipAccepted(accepted) if self.members.contains_key(&accepted.clip.id) => {}
             Message::ClipAccepted(accepted) => effects.state.push(self.accept(accepted)?),
             // What the source turned away never was a clip.
             Message::Rejected(rejected) if rejected.stage == StageName::Source => {}
@@ -208,13 +230,7 @@ impl Stage for Coordinator {
                     self.finish(vec![RecordId(input)], &mut effects);
                 }
             }
-            Message::RecordRequeued(requeued) => {
-                self.tally.dead = self.tally.dead.saturating_sub(1);
-                if let Some(clip) = requeued.clip {
-                    self.tally.ended = self.tally.ended.saturating_sub(1);
-                    self.tally.ended_ids = self.tally.ended_ids.minus(clip);
-                }
-            }
+            Message::RecordRequeued(requeued) => self.requeued(requeued),
             Message::InputSealed(sealed) => self.input_sealed(sealed),
             Message::PoolComposed(PoolComposed { pool, .. }) => {
                 self.tally.composing.retain(|composing| composing != pool);

@@ -31,7 +31,7 @@ impl Stage for Curator {
     type Work = NoWork;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Clips], order: Order::Parallel, isolated: false }
+        Profile { stage: STAGE, inputs: vec![Topic::Clips], order: Order::Parallel, blameless: false }
     }
 
     fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {

@@ -1,18 +1,25 @@
-//! Putting dead letters back where they came from.
+//! Dead letters, and putting them back where they came from.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
-use counterpoint_messages::{
-    Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, StageName, Topic,
-};
+use counterpoint_messages::{Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, Topic};
 use futures::TryStreamExt;
 
-/// Dead letters that were not put back, and records of the topic that cannot be read.
+use crate::projection::newest_revision;
+
+/// Dead letters of the newest revision that were not put back.
 ///
 /// # Errors
 /// If the log cannot be read.
 pub async fn list(log: &dyn TopicLog) -> Result<Vec<DeadLetter>, LogError> {
+    Ok(waiting(log).await?.into_iter().map(|(letter, _)| letter).collect())
+}
+
+/// The same with the revision that each was written under. Letters of other revisions stay: what they
+/// were about is done anew under the newest one.
+async fn waiting(log: &dyn TopicLog) -> Result<Vec<(DeadLetter, Option<Fingerprint>)>, LogError> {
+    let revisions = newest_revision(log).await?.map(|revision| revision.fingerprints()).unwrap_or_default();
     let mut requeued: BTreeSet<RecordId> = BTreeSet::new();
     let mut runs = log.scan(Topic::Runs);
     while let Some(record) = runs.try_next().await? {
@@ -20,16 +27,18 @@ pub async fn list(log: &dyn TopicLog) -> Result<Vec<DeadLetter>, LogError> {
             requeued.insert(record.dead_letter);
         }
     }
-    let mut letters = Vec::new();
+    let mut letters = BTreeMap::new();
     let mut records = log.scan(Topic::DeadLetters);
     while let Some(record) = records.try_next().await? {
+        let revision = record.headers.revision;
         if let Ok(Message::DeadLetter(letter)) = Message::decode(&record.value)
+            && revision.is_none_or(|revision| revisions.contains(&revision))
             && !requeued.contains(&letter.id)
         {
-            letters.push(letter);
+            letters.insert(record.position, (letter, revision));
         }
     }
-    Ok(letters)
+    Ok(letters.into_values().collect())
 }
 
 /// Puts every dead letter's record back on its topic, once; how many that were.
@@ -39,31 +48,37 @@ pub async fn list(log: &dyn TopicLog) -> Result<Vec<DeadLetter>, LogError> {
 /// # Errors
 /// If the log cannot be read or written.
 pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
-    let letters = list(log).await?;
-    for letter in &letters {
+    let mut put_back = 0;
+    for (letter, revision) in waiting(log).await? {
+        // A topic of a later version of this program: it is for that one to put the record back.
         let Some(topic) = Topic::parse(&letter.topic) else { continue };
+        let settings = revision.unwrap_or_default();
+        let inputs = &[letter.id];
+        let cause = Cause { stage: letter.stage, transform: 1, settings, inputs, detail: "requeued" };
+        let word = Message::from(RecordRequeued {
+            dead_letter: letter.id,
+            stage: letter.stage,
+            clip: letter.clip,
+            key: letter.key.clone(),
+        });
+        let value =
+            word.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
         let back = Outgoing {
             topic,
             partition: letter.partition,
-            key: letter.key.clone(),
-            value: letter.raw.clone(),
+            key: letter.key,
+            value: letter.raw,
             headers: Headers { trace: None, revision: letter.revision, clip: letter.clip },
         };
-        let requeued = Message::from(RecordRequeued { dead_letter: letter.id, clip: letter.clip });
-        let value = requeued
-            .encode()
-            .map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
-        let settings = Fingerprint::default();
-        let inputs = &[letter.id];
-        let cause = Cause { stage: StageName::Source, transform: 1, settings, inputs, detail: "requeued" };
         let word = Outgoing {
             topic: Topic::Runs,
             partition: 0,
             key: cause.id().0.to_vec(),
             value,
-            headers: Headers::default(),
+            headers: Headers { trace: None, revision, clip: letter.clip },
         };
         log.append(vec![back, word]).await?;
+        put_back += 1;
     }
-    Ok(letters.len())
+    Ok(put_back)
 }

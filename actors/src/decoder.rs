@@ -101,7 +101,7 @@ impl Stage for Decoder {
     type Work = Prepare;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Curated], order: Order::Parallel, isolated: true }
+        Profile { stage: STAGE, inputs: vec![Topic::Curated], order: Order::Parallel, blameless: true }
     }
 
     fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {

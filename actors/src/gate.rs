@@ -72,7 +72,7 @@ impl Stage for Gate {
     type Work = NoWork;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Decoded], order: Order::Parallel, isolated: false }
+        Profile { stage: STAGE, inputs: vec![Topic::Decoded], order: Order::Parallel, blameless: false }
     }
 
     fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {

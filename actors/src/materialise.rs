@@ -5,14 +5,12 @@ use std::{
     fs::{self, File, OpenOptions},
     io::Write,
     path::Path,
-    sync::{
-        Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use counterpoint_core::{media_job::ComposeRequest, variants::LineageCard};
 use counterpoint_messages::{ContentHash, RecordId, SampleComposed};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -81,27 +79,23 @@ fn relative(path: &Path, base: &Path) -> String {
 
 /// Makes the files of `samples` that are not there yet, below `folder`, and beside each its lineage card;
 /// several at once. Ends early, without error, when `stop` is set. `progress` is told of every sample.
+/// Returns a sentence for each sample that cannot be made; the others are made all the same.
 ///
 /// # Errors
-/// The first fault that kept a file from being made; what was made stays and is not made again.
+/// The first fault of ours; what was made stays and is not made again.
 pub fn materialise(
     tools: &Tools,
     samples: &[SampleComposed],
     folder: &Path,
     stop: &AtomicBool,
     progress: &(dyn Fn() + Sync),
-) -> Result<(), Fault> {
+) -> Result<Vec<String>, Fault> {
     fs::create_dir_all(folder).map_err(|error| StoreError::io("make folder", folder, error))?;
     let made = MadeSamples::read(folder, folder);
     let index_path = folder.join(INDEX);
-    let index = OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&index_path)
-        .map(Mutex::new)
-        .map_err(|error| StoreError::io("open", &index_path, error))?;
+    let index = open_index(&index_path).map_err(|error| StoreError::io("open", &index_path, error))?;
     let next = AtomicUsize::new(0);
-    let failed = Mutex::new(None);
+    let (failed, unmade) = (Mutex::new(None), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..tools.media.parallelism() {
             scope.spawn(|| {
@@ -109,12 +103,18 @@ pub fn materialise(
                     if stop.load(Ordering::Relaxed) {
                         return;
                     }
-                    if made.get(sample.id).is_none()
-                        && let Err(fault) =
-                            make(tools, sample, folder).and_then(|file| note(&index, &file, &index_path))
-                    {
-                        stop_at(&failed, fault, &next, samples.len());
-                        return;
+                    if made.get(sample.id).is_none() {
+                        let noted =
+                            make(tools, sample, folder).and_then(|file| note(&index, &file, &index_path));
+                        match noted {
+                            Ok(()) => {}
+                            Err(Fault::Record(reason)) => unmade.lock().push(reason),
+                            Err(fault) => {
+                                next.store(samples.len(), Ordering::Relaxed);
+                                failed.lock().get_or_insert(fault);
+                                return;
+                            }
+                        }
                     }
                     progress();
                 }
@@ -122,16 +122,19 @@ pub fn materialise(
         }
     });
     match failed.into_inner() {
-        Ok(Some(fault)) => Err(fault),
-        _ => Ok(()),
+        Some(fault) => Err(fault),
+        None => Ok(unmade.into_inner()),
     }
 }
 
-fn stop_at(failed: &Mutex<Option<Fault>>, fault: Fault, next: &AtomicUsize, end: usize) {
-    next.store(end, Ordering::Relaxed);
-    if let Ok(mut failed) = failed.lock() {
-        failed.get_or_insert(fault);
+/// The index, ready for whole lines: a crash may have torn its last one.
+fn open_index(path: &Path) -> std::io::Result<Mutex<File>> {
+    let is_torn = fs::read(path).is_ok_and(|bytes| bytes.last().is_some_and(|last| *last != b'\n'));
+    let mut index = OpenOptions::new().create(true).append(true).open(path)?;
+    if is_torn {
+        index.write_all(b"\n")?;
     }
+    Ok(Mutex::new(index))
 }
 
 /// Makes one sample's file and its lineage card.
@@ -159,9 +162,8 @@ pub(crate) fn make(tools: &Tools, sample: &SampleComposed, folder: &Path) -> Res
 fn note(index: &Mutex<File>, made: &MadeSample, path: &Path) -> Result<(), Fault> {
     let mut line = serde_json::to_vec(made).map_err(|error| Fault::Record(error.to_string()))?;
     line.push(b'\n');
-    let mut index = index.lock().map_err(|_| Fault::Ours("another sample's thread panicked".to_owned()))?;
     // One write a line: two processes on one folder do not mix theirs.
-    index.write_all(&line).map_err(|error| StoreError::io("write", path, error).into())
+    index.lock().write_all(&line).map_err(|error| StoreError::io("write", path, error).into())
 }
 
 /// Writes the manifest of samples that were made below `folder`.

@@ -1,6 +1,6 @@
 //! The pipeline as a whole: which stages there are, how they are started, and when a run has ended.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
@@ -26,6 +26,9 @@ use crate::{
     stage::{Phase, Stage, StageActor, StageHealth, StageOptions, Stop},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
+
+/// How long to leave a log alone that did not answer.
+const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything a pipeline is made of.
 pub struct Pipeline {
@@ -195,8 +198,8 @@ pub async fn declare(log: &dyn TopicLog, revision: &Revision) -> Result<(), LogE
     append(log, Topic::Revisions, cause.id(), declared.into()).await
 }
 
-/// Hands an input to the source and returns its id; an earlier one of the same paths that was not
-/// finished is taken up again instead.
+/// Hands an input to the source and returns its id; an earlier one of the same paths that the source has
+/// not read to its end is taken up again instead.
 ///
 /// # Errors
 /// If the log cannot be read or written.
@@ -207,19 +210,13 @@ pub async fn offer(
     labels: Vec<LabelList>,
     ontology: &str,
 ) -> Result<RecordId, LogError> {
-    let mut inputs: Vec<InputOffered> = Vec::new();
-    let mut records = log.scan(Topic::Inputs);
-    while let Some(record) = records.try_next().await? {
-        if let Ok(Message::InputOffered(input)) = Message::decode(&record.value) {
-            inputs.push(input);
-        }
-    }
-    let finished = finished_inputs(log, revision).await?;
-    let unfinished = |input: &&InputOffered| {
-        !finished.contains(&input.id)
+    let inputs = inputs(log).await?;
+    let sealed = sealed_inputs(log, revision).await?;
+    let is_unread = |input: &&InputOffered| {
+        !sealed.contains(&input.id)
             && (input.clips.as_str(), &input.labels, input.ontology.as_str()) == (clips, &labels, ontology)
     };
-    if let Some(input) = inputs.iter().find(unfinished) {
+    if let Some(input) = inputs.iter().find(is_unread) {
         return Ok(input.id);
     }
     let nonce = inputs.len() as u64;
@@ -236,41 +233,39 @@ pub async fn offer(
     Ok(id)
 }
 
-/// Inputs that some [`RunFinished`] of the revision names.
+/// Inputs offered so far, the newest last.
 ///
 /// # Errors
 /// If the log cannot be read.
-pub async fn finished_inputs(
-    log: &dyn TopicLog,
-    revision: &Revision,
-) -> Result<BTreeSet<RecordId>, LogError> {
-    let mut finished = BTreeSet::new();
-    let mut records = log.scan(Topic::Runs);
+pub async fn inputs(log: &dyn TopicLog) -> Result<Vec<InputOffered>, LogError> {
+    let mut inputs = Vec::new();
+    let mut records = log.scan(Topic::Inputs);
     while let Some(record) = records.try_next().await? {
-        if let Some(run) = run_finished(&record, revision) {
-            finished.extend(run.inputs);
+        if let Ok(Message::InputOffered(input)) = Message::decode(&record.value) {
+            inputs.push(input);
         }
     }
-    Ok(finished)
+    Ok(inputs)
 }
 
-/// Inputs that were offered and are not finished.
-///
-/// # Errors
-/// If the log cannot be read.
-pub async fn unfinished_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<RecordId>, LogError> {
-    let finished = finished_inputs(log, revision).await?;
-    let records: Vec<_> = log.scan(Topic::Inputs).try_collect().await?;
-    Ok(records
-        .iter()
-        .filter_map(|record| match Message::decode(&record.value) {
-            Ok(Message::InputOffered(input)) if !finished.contains(&input.id) => Some(input.id),
-            _ => None,
-        })
-        .collect())
+/// Inputs that the source of this revision will not read again: it sealed them, or gave up on them.
+async fn sealed_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<BTreeSet<RecordId>, LogError> {
+    let mut sealed = BTreeSet::new();
+    let mut records = log.scan(Topic::Runs);
+    while let Some(record) = records.try_next().await? {
+        let is_sources = record.headers.revision == Some(revision.fingerprint(StageName::Source));
+        match Message::decode(&record.value) {
+            Ok(Message::InputSealed(input)) if is_sources => {
+                sealed.insert(input.input);
+            }
+            _ => sealed.extend(run_finished(&record, revision).into_iter().flat_map(|run| run.inputs)),
+        }
+    }
+    Ok(sealed)
 }
 
-/// Waits for the record that ends an input, or for the next end of any run if none is named.
+/// Waits for the record that ends an input, which may be there already; without an input for the first
+/// that ends any. Waits on where the log does not answer for a moment.
 ///
 /// # Errors
 /// If the log cannot be read.
@@ -279,22 +274,26 @@ pub async fn wait_for_end(
     revision: &Revision,
     input: Option<RecordId>,
 ) -> Result<(Position, RunFinished), LogError> {
-    let seen = match input {
-        Some(_) => None,
-        None => log.scan(Topic::Runs).map_ok(|record| record.position).try_collect::<Vec<_>>().await?.pop(),
-    };
     let mut records = log.follow(Topic::Runs);
-    while let Some(record) = records.try_next().await? {
-        let Some(finished) = run_finished(&record, revision) else { continue };
-        let is_it = match input {
-            Some(input) => finished.inputs.contains(&input),
-            None => seen.is_none_or(|seen| record.position > seen),
-        };
-        if is_it {
-            return Ok((record.position, finished));
+    loop {
+        match records.try_next().await {
+            Ok(Some(record)) => match run_finished(&record, revision) {
+                Some(run) if input.is_none_or(|input| run.inputs.contains(&input)) => {
+                    return Ok((record.position, run));
+                }
+                _ => {}
+            },
+            Err(error) if error.is_passing() => {
+                tokio::time::sleep(FOLLOW_AGAIN).await;
+                records = log.follow(Topic::Runs);
+            }
+            Err(error) => return Err(error),
+            Ok(None) => {
+                let detail = "its records ended".to_owned();
+                return Err(LogError::Unavailable { place: Topic::Runs.to_string(), detail });
+            }
         }
     }
-    Err(LogError::Unavailable { place: "runs".to_owned(), detail: "its records ended".to_owned() })
 }
 
 fn run_finished(record: &counterpoint_log::Received, revision: &Revision) -> Option<RunFinished> {

@@ -252,7 +252,7 @@ async fn read(
     Ok(messages)
 }
 
-/// The samples of the newest revision that was declared.
+/// The samples of a revision, in order of their ids.
 ///
 /// # Errors
 /// If the log cannot be read.

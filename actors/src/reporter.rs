@@ -34,7 +34,7 @@ impl Stage for Reporter {
     type Work = WriteFiles;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Runs], order: Order::Sequential, isolated: true }
+        Profile { stage: STAGE, inputs: vec![Topic::Runs], order: Order::Sequential, blameless: true }
     }
 
     fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterpoint_core::media_job::PREPARE_TRANSFORM;
+use counterpoint_core::{media_job::PREPARE_TRANSFORM, variants};
 use counterpoint_messages::{ContentHash, Fingerprint, RevisionDeclared, StageName};
 use serde_json::Value;
 
@@ -12,6 +12,7 @@ use crate::settings::Settings;
 fn transform(stage: StageName) -> u32 {
     match stage {
         StageName::Decoder => PREPARE_TRANSFORM,
+        StageName::Composer => variants::TRANSFORM,
         _ => 1,
     }
 }
@@ -49,8 +50,16 @@ impl Revision {
             let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
             hasher.update(&above.0);
             hasher.update(stage.as_str().as_bytes());
-            hasher.update(&transform(stage).to_le_bytes());
-            hasher.update(&replays.get(&stage).copied().unwrap_or(0).to_le_bytes());
+            // A composer that starts again needs its pools sealed again: the coordinator ends the run only
+            // when the pools that it sealed are composed.
+            let decisive: &[StageName] = match stage {
+                StageName::Coordinator => &[StageName::Coordinator, StageName::Composer],
+                _ => &[stage],
+            };
+            for stage in decisive {
+                hasher.update(&transform(*stage).to_le_bytes());
+                hasher.update(&replays.get(stage).copied().unwrap_or(0).to_le_bytes());
+            }
             for (name, value) in settings.get(stage.as_str()).into_iter().flatten() {
                 for part in [name, value] {
                     hasher.update(&(part.len() as u64).to_le_bytes());
@@ -175,5 +184,14 @@ mod tests {
         assert_eq!(before.fingerprint(StageName::Curator), after.fingerprint(StageName::Curator));
         assert_ne!(before.fingerprint(StageName::Decoder), after.fingerprint(StageName::Decoder));
         assert!(after.differences(&before).is_empty());
+    }
+
+    #[test]
+    fn a_replayed_composer_has_its_pools_sealed_again() {
+        let settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        let after = Revision::new(2, &settings, CONTENTS, [(StageName::Composer, 1)].into());
+        assert_eq!(before.fingerprint(StageName::Gate), after.fingerprint(StageName::Gate));
+        assert_ne!(before.fingerprint(StageName::Coordinator), after.fingerprint(StageName::Coordinator));
     }
 }

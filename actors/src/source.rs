@@ -20,7 +20,7 @@ use std::{
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
     Cause, Clip, ClipFound, ContentHash, Fingerprint, IdSum, InputOffered, InputSealed, MediaFile, Message,
-    RecordId, RejectReason, Rejected, StageName, Topic,
+    RecordId, RejectReason, Rejected, Split, StageName, Topic,
 };
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +71,8 @@ struct KnownClip {
     hash: ContentHash,
     bytes: u64,
     modified_ms: i64,
+    split: Split,
+    labels: Vec<String>,
 }
 
 /// A file that did not become a clip.
@@ -142,23 +144,33 @@ impl Source {
     }
 
     /// The next files that have to be looked at; passes over those that have not changed.
-    fn next_files(&mut self, reading: &mut Reading) -> Vec<Candidate> {
+    fn next_files(&self, reading: &mut Reading) -> Vec<Candidate> {
         let mut files = Vec::new();
-        while let Some(file) = reading.listing.files.get(reading.next) {
+        while let Some(file) = reading.listing.files.get(reading.next).cloned() {
             if files.len() == FILES_A_STEP {
                 break;
             }
             reading.next += 1;
             match &file.clip {
                 Some(clip) => match self.known.get(&clip.key()) {
-                    Some(known) if known.is_unchanged(file) => {
+                    Some(known) if known.is_unchanged(&file) => {
                         reading.already_known += u64::from(known.input != reading.input);
+                        if (known.split, &known.labels) != (clip.split, &clip.labels) {
+                            reading.listing.explain(format!(
+                                "{}: the lists say otherwise than when it was first read, which stands; use \
+                                 --from source to read everything anew",
+                                file.path
+                            ));
+                        }
                     }
-                    _ if self.was_turned_away(file, |reason| reason != RejectReason::Unlabelled) => {}
-                    _ => files.push(file.clone()),
+                    // Whether a file can be read does not show in its length and time.
+                    _ if self.was_turned_away(&file, |reason| {
+                        !matches!(reason, RejectReason::Unlabelled | RejectReason::UnreadableFile)
+                    }) => {}
+                    _ => files.push(file),
                 },
-                None if self.was_turned_away(file, |reason| reason == RejectReason::Unlabelled) => {}
-                None => files.push(file.clone()),
+                None if self.was_turned_away(&file, |reason| reason == RejectReason::Unlabelled) => {}
+                None => files.push(file),
             }
         }
         files
@@ -204,9 +216,13 @@ impl Source {
                 let detail = format!("{} holds the same bytes and was read first", known.path);
                 self.turn_away(file, RejectReason::RepeatedClip, detail, effects)
             }
+            Some(known) if known.path == file.path => {
+                let detail = "it has other bytes than when it was first read; put the first ones back, or begin a new --out";
+                self.turn_away(file, RejectReason::ConflictingMedia, detail.to_owned(), effects)
+            }
             Some(known) => {
                 let detail = format!(
-                    "{} was read first with other bytes and is kept; remove one of the two, or begin a new --out",
+                    "{} was read first with other bytes and is kept; begin a new --out to use this one instead",
                     known.path
                 );
                 self.turn_away(file, RejectReason::ConflictingMedia, detail, effects)
@@ -237,7 +253,15 @@ impl Source {
         let mut output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
         output.begins_trace = true;
         effects.outputs.push(output);
-        let known = KnownClip { input, path: file.path.clone(), hash, bytes, modified_ms: file.modified_ms };
+        let known = KnownClip {
+            input,
+            path: file.path.clone(),
+            hash,
+            bytes,
+            modified_ms: file.modified_ms,
+            split: labelled.split,
+            labels: labelled.labels.clone(),
+        };
         effects.state.push(state_entry(STAGE, format!("clip/{key}"), &known)?);
         self.known.insert(key, known);
         if self.totals.input != input {
@@ -313,7 +337,7 @@ impl Stage for Source {
     type Work = SourceWork;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Inputs], order: Order::Sequential, isolated: true }
+        Profile { stage: STAGE, inputs: vec![Topic::Inputs], order: Order::Sequential, blameless: true }
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {

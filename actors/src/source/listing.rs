@@ -79,7 +79,7 @@ pub struct Listing {
 }
 
 impl Listing {
-    fn explain(&mut self, sentence: String) {
+    pub(super) fn explain(&mut self, sentence: String) {
         if self.explanations.len() < MAX_EXPLANATIONS {
             self.explanations.push(sentence);
         }

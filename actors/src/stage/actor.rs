@@ -76,7 +76,7 @@ pub struct StageHealth {
     pub running: usize,
     /// Whether nothing is left to read or commit.
     pub caught_up: bool,
-    /// Last position committed of each partition, in this process.
+    /// Last position committed of each partition, by this process or an earlier one.
     pub committed: BTreeMap<(Topic, u32), Position>,
 }
 

@@ -5,9 +5,8 @@
 //! that may have been in flight one at a time and commits a marker before each. Two markers left behind
 //! plus the death that led to them make three attempts.
 //!
-//! Work in a process of its own cannot kill this one, so for such stages the marker is withdrawn once the
-//! work is planned: a process that is killed by chance during a long piece of work proves nothing
-//! against the record.
+//! Where the work is blameless (see [`super::Profile`]) the marker is withdrawn once it is planned: a process
+//! that is killed by chance during a long piece of work proves nothing against the record.
 
 use std::collections::{BTreeMap, BTreeSet};
 

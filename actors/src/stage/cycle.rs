@@ -47,6 +47,8 @@ pub(super) struct Cycle<S: Stage> {
     caught_up: bool,
     draining: bool,
     paused: Option<Pause>,
+    /// Whether something that memory took for done is not durable after all.
+    commit_failed: bool,
 }
 
 /// A fault of ours keeps the stage from going on.
@@ -89,6 +91,7 @@ impl<S: Stage> Cycle<S> {
             caught_up: false,
             draining: false,
             paused: None,
+            commit_failed: false,
         }
     }
 
@@ -100,10 +103,12 @@ impl<S: Stage> Cycle<S> {
         };
         self.member = Some(member);
         let ending = loop {
-            let turned = match self.turn(&mut events, &mut stop).await {
-                Err(Halt::Restore) => self.go_back().await.map(|()| None),
-                turned => turned,
-            };
+            let mut turned = self.turn(&mut events, &mut stop).await;
+            // Not a single event may be taken before the log has gone back: those would be records behind
+            // ones that memory has already forgotten.
+            while matches!(turned, Err(Halt::Restore)) {
+                turned = self.go_back().await.map(|()| None);
+            }
             match turned {
                 Ok(None) | Err(Halt::Restore) => {}
                 Ok(Some(ending)) | Err(Halt::Ending(ending)) => break ending,
@@ -189,11 +194,17 @@ impl<S: Stage> Cycle<S> {
                 events::LeaseWaiting { group: &group, holder: &holder }.emit();
                 self.health.send_modify(|health| health.phase = Phase::Waiting { holder });
             }
-            Event::Assigned { epoch, partitions, state } => {
+            Event::Assigned { epoch, partitions, committed, state } => {
                 self.epoch = Some(epoch);
+                self.health.send_modify(|health| {
+                    for (topic, partition, position) in committed {
+                        health.committed.insert((topic, partition), position);
+                    }
+                });
                 self.generation += 1;
                 self.lanes = partitions.iter().map(|place| (*place, Lane::default())).collect();
                 self.batch = Batch::default();
+                self.commit_failed = false;
                 self.caught_up = false;
                 let (attempts, own) =
                     Attempts::restore(&self.options.session, &partitions, state, self.options.max_records);
@@ -203,7 +214,9 @@ impl<S: Stage> Cycle<S> {
                 }
                 self.batch.add(vec![], self.attempts.open());
                 self.commit().await?;
-                self.health.send_modify(|health| health.phase = Phase::Running);
+                if self.paused.is_none() {
+                    self.health.send_modify(|health| health.phase = Phase::Running);
+                }
             }
             Event::Records(records) => {
                 self.caught_up = false;
@@ -238,8 +251,8 @@ impl<S: Stage> Cycle<S> {
 
     /// The next record that may be planned now.
     pub(super) fn next_waiting(&self) -> Option<(Place, Position)> {
-        let one_at_a_time =
-            self.profile.order == Order::Sequential || (self.attempts.is_careful() && !self.profile.isolated);
+        let one_at_a_time = self.profile.order == Order::Sequential
+            || (self.attempts.is_careful() && !self.profile.blameless);
         if one_at_a_time && !self.running.is_empty() {
             return None;
         }
@@ -287,7 +300,9 @@ impl<S: Stage> Cycle<S> {
         let positions = commit.positions.clone();
         let started = Instant::now();
         if let Err(error) = member.commit(epoch, commit).await {
-            // Nothing of it is durable: go back to what is and do it again.
+            // Nothing of it is durable: go back to what is and do it again. What finished since must not be
+            // committed without it.
+            self.commit_failed = true;
             self.log_failed(error)?;
             return Err(Halt::Restore);
         }
@@ -316,10 +331,14 @@ impl<S: Stage> Cycle<S> {
         if let Some(pause) = &self.paused {
             sleep_until(pause.until).await;
         }
-        self.harvest();
-        self.commit().await?;
         self.generation += 1;
+        self.harvest();
+        let finished = std::mem::take(&mut self.batch);
         self.lanes.clear();
+        if !self.commit_failed {
+            self.batch = finished;
+            self.commit().await?;
+        }
         self.batch = Batch::default();
         let (Some(member), Some(epoch)) = (&self.member, self.epoch) else { return Ok(()) };
         match member.abort(epoch).await {

@@ -94,9 +94,9 @@ pub struct Profile {
     pub inputs: Vec<Topic>,
     /// Whether records depend on each other.
     pub order: Order,
-    /// Whether the work runs in a process of its own, so that its crash is seen from here and a death of
-    /// this process says nothing about the record.
-    pub isolated: bool,
+    /// Whether a death of this process while the work runs says nothing about the record: the work runs in
+    /// a process of its own, whose crash is seen from here, or it is long and does no more than read.
+    pub blameless: bool,
 }
 
 /// Whether a stage's records depend on each other.

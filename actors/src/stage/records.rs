@@ -74,7 +74,7 @@ impl<S: Stage> Cycle<S> {
                 stage.plan(&record)
             })
         });
-        if announced && self.profile.isolated {
+        if announced && self.profile.blameless {
             self.announce(&record.received, tried).await?;
         }
         match planned {
@@ -152,7 +152,11 @@ impl<S: Stage> Cycle<S> {
         };
         let position = record.received.position;
         if more {
+            let (topic, partition) = place;
+            // A step that is behind it did not kill the process; the next one starts its own count.
+            let forgotten = self.attempts.forget(topic, partition, position);
             self.batch.add(outputs, state);
+            self.batch.add(vec![], forgotten.into_iter().collect());
             self.put(place, position, Status::Waiting(record.received));
         } else {
             self.put(place, position, Status::Done(Finished { outputs, state }));

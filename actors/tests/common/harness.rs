@@ -31,7 +31,7 @@ use counterpoint_core::{
 };
 use counterpoint_log::TopicLog;
 use counterpoint_messages::{
-    ContainerFacts, ContentHash, LabelList, RejectReason, SignalStatistics, Split, StageName, Topic,
+    ContainerFacts, ContentHash, LabelList, RecordId, RejectReason, SignalStatistics, Split, StageName, Topic,
 };
 
 /// Classes without kinship, and a MID of each.
@@ -225,15 +225,27 @@ impl Harness {
     }
 
     pub fn try_run(&self, log: &Arc<dyn TopicLog>) -> Result<Summary, PipelineError> {
+        self.run_stages(log, &StageName::ALL)
+    }
+
+    /// Runs some stages until the run has ended; offers the folder if the source is among them, and waits
+    /// for the newest input if not.
+    pub fn run_stages(
+        &self,
+        log: &Arc<dyn TopicLog>,
+        stages: &[StageName],
+    ) -> Result<Summary, PipelineError> {
         actix::System::new().block_on(async {
             let revision = self.revision();
-            let mut running = self.pipeline(log, &StageName::ALL).start();
-            let clips = self.path("clips").display().to_string();
-            let ontology = self.path("ontology.json").display().to_string();
-            let input = pipeline::offer(&**log, &revision, &clips, self.labels(), &ontology).await.unwrap();
+            pipeline::declare(&**log, &revision).await.unwrap();
+            let mut running = self.pipeline(log, stages).start();
+            let input = match stages.contains(&StageName::Source) {
+                true => Some(self.offer(log).await),
+                false => pipeline::inputs(&**log).await.unwrap().pop().map(|input| input.id),
+            };
             tokio::select! {
                 ended = running.ended() => ended?,
-                finished = pipeline::wait_for_end(&**log, &revision, Some(input)) => {
+                finished = pipeline::wait_for_end(&**log, &revision, input) => {
                     let (position, _) = finished.unwrap();
                     while !running.has_reached(StageName::Reporter, Topic::Runs, position) {
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -244,6 +256,13 @@ impl Harness {
             }
             Ok(Projection::of(&**log, &revision).await.unwrap().summary)
         })
+    }
+
+    /// Offers the folder to the source.
+    pub async fn offer(&self, log: &Arc<dyn TopicLog>) -> RecordId {
+        let clips = self.path("clips").display().to_string();
+        let ontology = self.path("ontology.json").display().to_string();
+        pipeline::offer(&**log, &self.revision(), &clips, self.labels(), &ontology).await.unwrap()
     }
 
     /// `manifest.jsonl` as the last run left it.

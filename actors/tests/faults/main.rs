@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod flaky;
 #[path = "../common/harness.rs"]
 mod harness;
 
@@ -121,6 +122,53 @@ fn a_fault_of_ours_is_no_attempt_and_outlasting_patience_it_ends_the_run() {
     assert_eq!(harness.run(&log).accepted, 6, "nothing that was accepted is lost");
 }
 
+/// What a stage forgot when a commit failed must be read again before anything behind it.
+#[test]
+fn a_log_that_fails_to_commit_and_then_to_go_back_loses_nothing() {
+    let _scenario = scenario();
+    let mut harness = Harness::with_clips(40);
+    harness.effort.patience_seconds = 60;
+    let undisturbed = harness.run(&memory());
+    let manifest = harness.manifest();
+    for every in [5, 8] {
+        let log: Arc<dyn TopicLog> = Arc::new(flaky::FlakyLog::new(memory(), every));
+        assert_eq!(harness.run(&log), undisturbed, "every {every}th commit or abort fails");
+        assert_eq!(harness.manifest(), manifest);
+    }
+}
+
+#[test]
+fn a_pool_that_is_put_back_is_composed_before_the_run_ends() {
+    let scenario = scenario();
+    let harness = Harness::with_clips(12);
+    let undisturbed = harness.run(&memory());
+    let log = memory();
+    fail::cfg("composer::conclude", "return(panic:)").unwrap();
+    let summary = harness.run(&log);
+    assert_eq!((summary.dead_letters, summary.composed["aligned"]), (2, 0));
+    scenario.teardown();
+    let put_back = actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+    assert_eq!(put_back, 2);
+    assert_eq!(harness.run(&log), undisturbed);
+}
+
+/// A record that was put back under one revision must not unbalance the next one, which never met its letter.
+#[test]
+fn a_later_revision_is_not_unbalanced_by_what_was_put_back_before() {
+    let scenario = scenario();
+    let mut harness = Harness::with_clips(8);
+    let log = memory();
+    fail::cfg("decoder::plan", &format!("return(panic:{})", Harness::video(3))).unwrap();
+    assert_eq!(harness.run(&log).dead_letters, 1);
+    scenario.teardown();
+    actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+    assert_eq!(harness.run(&log).accepted, 8);
+    harness.settings.decoder.loudness_lufs = -20.0;
+    let summary = harness.run(&log);
+    assert_adds_up(&summary);
+    assert_eq!((summary.accepted, summary.dead_letters), (8, 0));
+}
+
 #[test]
 fn an_unreadable_record_is_a_dead_letter_at_once() {
     let _scenario = scenario();
@@ -149,13 +197,8 @@ fn held_by_a_stalled_decoder(max_records: usize, max_bytes: usize) -> (usize, u6
     fail::cfg("decoder::work", "return(stall:)").unwrap();
     let mut most = (0, 0);
     actix::System::new().block_on(async {
-        let revision = harness.revision();
         let running = harness.pipeline(&log, &StageName::ALL).start();
-        let clips = harness.path("clips").display().to_string();
-        let ontology = harness.path("ontology.json").display().to_string();
-        counterpoint_actors::pipeline::offer(&*log, &revision, &clips, harness.labels(), &ontology)
-            .await
-            .unwrap();
+        harness.offer(&log).await;
         let of = |stage| running.health().into_iter().find(|(name, _)| *name == stage).unwrap().1;
         // The stages above the stalled one finish; it reads what its credit admits and no more.
         while of(StageName::Curator).records < 200 || of(StageName::Decoder).running < 2 {

@@ -115,14 +115,7 @@ fn stages_may_be_split_and_stopped_anywhere() {
     std::fs::remove_dir_all(harness.path("out")).unwrap();
 
     let log_of_parts = sqlite(&harness);
-    actix::System::new().block_on(async {
-        let clips = harness.path("clips").display().to_string();
-        let ontology = harness.path("ontology.json").display().to_string();
-        let (labels, revision) = (harness.labels(), harness.revision());
-        counterpoint_actors::pipeline::offer(&*log_of_parts, &revision, &clips, labels, &ontology)
-            .await
-            .unwrap();
-    });
+    actix::System::new().block_on(harness.offer(&log_of_parts));
     run_until(&harness, &log_of_parts, &[StageName::Source], |health| {
         health[0].1.committed.contains_key(&(Topic::Inputs, 0))
     });
@@ -134,4 +127,40 @@ fn stages_may_be_split_and_stopped_anywhere() {
     }
     assert_eq!(harness.run(&log_of_parts), whole);
     assert_eq!(harness.manifest(), manifest);
+}
+
+#[test]
+fn a_second_process_on_the_same_folder_waits_and_ends_as_well() {
+    let harness = Harness::with_clips(16);
+    let summaries = std::thread::scope(|scope| {
+        let run = || harness.run(&sqlite(&harness));
+        let both = [scope.spawn(run), scope.spawn(run)];
+        both.map(|run| run.join().unwrap())
+    });
+    assert_eq!(summaries[0], summaries[1]);
+    assert_eq!(summaries[0].accepted, 16);
+}
+
+#[test]
+fn a_stage_that_is_started_when_all_else_has_ended_does_its_part_and_ends() {
+    let harness = Harness::with_clips(8);
+    let log = memory();
+    let but_the_reporter: Vec<_> =
+        StageName::ALL.into_iter().filter(|stage| *stage != StageName::Reporter).collect();
+    let summary = harness.run_stages(&log, &but_the_reporter).unwrap();
+    assert!(!harness.path("out/manifest.jsonl").exists());
+    assert_eq!(harness.run_stages(&log, &[StageName::Reporter]).unwrap(), summary);
+    assert_eq!(harness.manifest().lines().count() as u64, summary.composed.values().sum::<u64>());
+}
+
+#[test]
+fn a_clip_added_after_an_interrupted_run_is_not_missed() {
+    let harness = Harness::with_clips(4);
+    let log = memory();
+    actix::System::new().block_on(harness.offer(&log));
+    run_until(&harness, &log, &[StageName::Source], |health| {
+        health[0].1.committed.contains_key(&(Topic::Inputs, 0))
+    });
+    harness.add_clip(4, "good");
+    assert_eq!(harness.run(&log).accepted, 5);
 }

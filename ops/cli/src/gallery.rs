@@ -24,7 +24,7 @@ const MEDIA_BYTES: u64 = 12 << 20;
 /// The hosts with the most kinds of samples, one class after the other, each with a sample a recipe.
 ///
 /// # Errors
-/// If the files cannot be made for a reason that is ours.
+/// A fault of ours.
 pub fn gallery(
     samples: &[SampleComposed],
     decoded: &[ClipDecoded],
@@ -33,7 +33,10 @@ pub fn gallery(
     let hosts = choose(samples);
     let wanted: Vec<_> = hosts.iter().flatten().map(|sample| (*sample).clone()).collect();
     let folder = tools.publisher.out.join("gallery");
-    materialise(tools, &wanted, &folder, &AtomicBool::new(false), &|| ())?;
+    // What cannot be made is shown as missing; the report is worth having all the same.
+    for reason in materialise(tools, &wanted, &folder, &AtomicBool::new(false), &|| ())? {
+        tracing::warn!("the gallery lacks a player: {reason}");
+    }
     let made = MadeSamples::read(&folder, &folder);
     let decoded: BTreeMap<RecordId, &ClipDecoded> = decoded.iter().map(|clip| (clip.clip.id, clip)).collect();
     let mut groups = Vec::new();

@@ -55,6 +55,12 @@ impl Cursors {
         self.cursors.iter().map(|cursor| (cursor.topic, cursor.partition)).collect()
     }
 
+    /// The last record read of each partition in which any was.
+    pub(crate) fn positions(&self) -> Vec<(Topic, u32, Position)> {
+        let read = self.cursors.iter().filter(|cursor| cursor.after > Position(0));
+        read.map(|cursor| (cursor.topic, cursor.partition, cursor.after)).collect()
+    }
+
     /// The next page of the first partition in turn that has one; empty when none has.
     pub(crate) fn next_page(
         &mut self,

@@ -90,6 +90,8 @@ pub enum Event {
         epoch: Epoch,
         /// Topics and partitions.
         partitions: Vec<(Topic, u32)>,
+        /// Last record done in each partition where any is.
+        committed: Vec<(Topic, u32, Position)>,
         /// The group's committed state in those partitions, ordered by partition and key.
         state: Vec<StateEntry>,
     },

@@ -133,9 +133,9 @@ impl<S: Session> Driver<S> {
                 Phase::Assigning { epoch } => {
                     let epoch = *epoch;
                     let Assignment { cursors, state } = self.session.assignment().await?;
-                    let partitions = cursors.partitions();
+                    let (partitions, committed) = (cursors.partitions(), cursors.positions());
                     self.phase = Phase::Reading { epoch, cursors, caught_up: false };
-                    return Ok(Some(Event::Assigned { epoch, partitions, state }));
+                    return Ok(Some(Event::Assigned { epoch, partitions, committed, state }));
                 }
                 Phase::Reading { epoch, cursors, caught_up } => {
                     match self.session.page(*epoch, cursors).await? {

@@ -27,7 +27,7 @@ pub struct DeadLetter {
     pub reason: String,
     /// The record's key.
     pub key: Vec<u8>,
-    /// The record's bytes, exactly as read.
+    /// The record's bytes as read; of a record too large to be one of ours, its beginning.
     pub raw: Vec<u8>,
 }
 

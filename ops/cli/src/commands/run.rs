@@ -18,8 +18,8 @@ use counterpoint_actors::{
     revision::Revision,
     stage::Fault,
 };
-use counterpoint_log::TopicLog;
-use counterpoint_messages::{LabelList, RecordId, Split, StageName, Topic};
+use counterpoint_log::{Position, TopicLog};
+use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
 use serde::Serialize;
 
 use crate::{
@@ -58,6 +58,8 @@ pub struct Job {
 pub struct Finished {
     /// What it came to, over all runs of the revision.
     pub summary: Summary,
+    /// What the source has to say of files and lists, for people.
+    pub remarks: Vec<String>,
     /// Whether it was told to stop before its end.
     pub interrupted: bool,
 }
@@ -65,7 +67,8 @@ pub struct Finished {
 #[derive(Serialize)]
 struct Told<'a> {
     finished: bool,
-    report: PathBuf,
+    /// Null until there is one.
+    report: Option<PathBuf>,
     #[serde(flatten)]
     summary: &'a Summary,
 }
@@ -97,6 +100,11 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
     };
     let finished = execute(&job, &config, common, screen)?;
     tell(&finished, &arguments.out, common)?;
+    if finished.summary.found == 0 && !finished.interrupted {
+        let endings = config.source.extensions.join(", ");
+        let clips = arguments.clips.as_deref().unwrap_or(Path::new("the folder of clips"));
+        say(&format!("no file ending in {endings} was found below {}", clips.display()));
+    }
     Ok(match finished {
         Finished { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
         Finished { summary, .. } if arguments.strict && summary.dead_letters > 0 => ExitCode::from(1),
@@ -144,13 +152,18 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         let listener = interrupt.clone();
         actix::spawn(async move { listener.listen().await });
         let running = pipeline.start();
-        let mut interrupted = to_the_end(running, &*log, &revision, input, &interrupt, screen).await?;
+        let end = to_the_end(running, &*log, &revision, input, &interrupt, screen).await?;
+        let mut interrupted = end.is_none();
         let projection = Projection::of(&*log, &revision).await.map_err(anyhow::Error::from)?;
+        if let Some(letter) = end.and_then(|position| unreported(&projection, position)) {
+            return Err(Failure::Failed(anyhow::anyhow!("the report could not be written: {}", letter.reason)));
+        }
         if job.materialise && !interrupted {
             make_files(&tools, &projection, &job.out, &interrupt, screen).await?;
             interrupted = interrupt.is_set();
         }
-        Ok(Finished { summary: projection.summary, interrupted })
+        let remarks = projection.input.as_ref().map(remarks).unwrap_or_default();
+        Ok(Finished { summary: projection.summary, remarks, interrupted })
     })
 }
 
@@ -227,7 +240,15 @@ fn decide(
     }
 }
 
-/// Waits for the end of the run, drawing progress; whether it was interrupted before.
+/// The reporter's dead letter for the end of a run, if that is what became of it.
+fn unreported(projection: &Projection, end: Position) -> Option<&DeadLetter> {
+    projection
+        .dead_letters
+        .iter()
+        .find(|letter| letter.stage == StageName::Reporter && letter.position == end.0)
+}
+
+/// Waits for the end of the run, drawing progress; its position, or `None` if it was interrupted before.
 async fn to_the_end(
     mut running: RunningPipeline,
     log: &dyn TopicLog,
@@ -235,29 +256,41 @@ async fn to_the_end(
     input: Option<Input>,
     interrupt: &Interrupt,
     screen: &Screen,
-) -> Result<bool, Failure> {
+) -> Result<Option<Position>, Failure> {
     let waits_for = wait_target(log, revision, input).await?;
     let mut watch = screen.watch(&running);
     let end = pipeline::wait_for_end(log, revision, waits_for);
     tokio::pin!(end);
     let mut reached = None;
-    let mut stopping = false;
+    let (mut stopping, mut failed) = (false, None);
     loop {
         tokio::select! {
             ended = running.ended() => {
                 drop(watch);
                 ended.context("the run cannot go on")?;
-                return Ok(reached.is_none());
+                return match failed {
+                    Some(error) => Err(Failure::Failed(anyhow::Error::from(error))),
+                    None => Ok(reached),
+                };
             }
-            finished = &mut end, if reached.is_none() && !stopping => {
-                let (position, _) = finished.map_err(anyhow::Error::from)?;
-                reached = Some(position);
-            }
+            finished = &mut end, if reached.is_none() && !stopping => match finished {
+                Ok((position, _)) => reached = Some(position),
+                Err(error) => {
+                    failed = Some(error);
+                    stopping = true;
+                    running.stop();
+                }
+            },
             () = tokio::time::sleep(REDRAW) => {}
         }
         watch.draw(&running);
-        let is_reported =
-            reached.is_some_and(|position| running.has_reached(StageName::Reporter, Topic::Runs, position));
+        let is_reported = match reached {
+            Some(position) => {
+                running.has_reached(StageName::Reporter, Topic::Runs, position)
+                    || is_reported_elsewhere(log, revision).await?
+            }
+            None => false,
+        };
         if !stopping && (interrupt.is_set() || is_reported) {
             stopping = true;
             if !is_reported {
@@ -266,6 +299,15 @@ async fn to_the_end(
             running.stop();
         }
     }
+}
+
+/// Whether a reporter has read all there is, also one of a process that had the stages before this one.
+async fn is_reported_elsewhere(log: &dyn TopicLog, revision: &Revision) -> anyhow::Result<bool> {
+    let fingerprint = revision.fingerprint(StageName::Reporter);
+    let groups = log.groups().await?;
+    Ok(groups.iter().any(|group| {
+        (group.group.stage, group.group.fingerprint) == (StageName::Reporter, fingerprint) && group.lag == 0
+    }))
 }
 
 /// The input whose end this process waits for; without a source of its own, the newest that is under way.
@@ -278,7 +320,14 @@ async fn wait_target(
         Some(Input { clips, labels, ontology }) => {
             Ok(Some(pipeline::offer(log, revision, &clips, labels, &ontology).await?))
         }
-        None => Ok(pipeline::unfinished_inputs(log, revision).await?.pop()),
+        None => {
+            let newest = pipeline::inputs(log).await?.pop();
+            match &newest {
+                Some(input) => tracing::info!("waiting for the end of the input {}", input.clips),
+                None => tracing::info!("waiting for an input that another process offers"),
+            }
+            Ok(newest.map(|input| input.id))
+        }
     }
 }
 
@@ -292,20 +341,41 @@ async fn make_files(
     let bar = screen.bar("samples", projection.samples.len());
     let (tools, samples) = (Arc::clone(tools), projection.samples.clone());
     let (folder, interrupt, made) = (out.join("samples"), interrupt.clone(), bar.clone());
-    let work = move || -> Result<(), Fault> {
-        materialise(&tools, &samples, &folder, interrupt.flag(), &|| made.inc(1))?;
-        tools.publisher.publish(&tools)
+    let work = move || -> Result<Vec<String>, Fault> {
+        let unmade = materialise(&tools, &samples, &folder, interrupt.flag(), &|| made.inc(1))?;
+        tools.publisher.publish(&tools)?;
+        Ok(unmade)
     };
     let done = tokio::task::spawn_blocking(work).await?;
     bar.finish_and_clear();
-    done.map_err(|fault| anyhow::anyhow!("{fault}"))
+    let unmade = done.map_err(|fault| anyhow::anyhow!("{fault}"))?;
+    anyhow::ensure!(unmade.is_empty(), "{} samples could not be made: {}", unmade.len(), unmade.join("; "));
+    Ok(())
+}
+
+/// Files left out, rows that cannot be read or are there twice, and labels that the ontology does not have.
+fn remarks(input: &InputSealed) -> Vec<String> {
+    let mut remarks = input.explanations.clone();
+    if input.repeated_rows > 0 {
+        let rows = thousands(input.repeated_rows);
+        remarks.push(format!("rows of the label lists that repeat a segment: {rows}; the first of each counts"));
+    }
+    for (mid, rows) in &input.unknown_mids {
+        let rows = thousands(*rows);
+        remarks.push(format!("labels {mid}, which the ontology does not have: {rows}; mend the lists"));
+    }
+    remarks
 }
 
 /// Prints what the run came to.
 pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<()> {
-    let Finished { summary, interrupted } = finished;
+    let Finished { summary, remarks, interrupted } = finished;
     let report = out.join("report.html");
+    for remark in remarks {
+        say(remark);
+    }
     if common.json {
+        let report = report.is_file().then_some(report);
         return print_json(&Told { finished: !interrupted, report, summary });
     }
     let count = |number: u64, what: &str| print(&format!("{:>10}  {what}", thousands(number)));
@@ -337,10 +407,11 @@ pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<
         count(skipped, "recipes skipped, each with its reason in the report");
     }
     if summary.dead_letters > 0 {
-        count(summary.dead_letters, "dead letters: `counterpoint topics dead-letters` shows them");
+        let command = format!("counterpoint topics dead-letters --out {}", out.display());
+        count(summary.dead_letters, &format!("dead letters: `{command}` shows them"));
     }
     if *interrupted {
-        say("interrupted: everything that was done is kept; run the same command again to continue");
+        say("interrupted: everything that was done is kept; run the same command again (without --from) to continue");
     } else {
         print(&format!("report: {}", report.display()));
     }

@@ -82,7 +82,7 @@ impl Owner {
         loop {
             match next(&mut events).await {
                 Event::Waiting { .. } => {}
-                Event::Assigned { epoch, partitions, state } => {
+                Event::Assigned { epoch, partitions, state, .. } => {
                     return Self { events, member, epoch, partitions, state };
                 }
                 other => panic!("expected an assignment, got {other:?}"),
@@ -105,7 +105,7 @@ impl Owner {
     /// Waits until it is assigned its partitions once more.
     pub(super) async fn reassigned(&mut self) -> Vec<StateEntry> {
         match next(&mut self.events).await {
-            Event::Assigned { epoch, partitions, state } => {
+            Event::Assigned { epoch, partitions, state, .. } => {
                 (self.epoch, self.partitions) = (epoch, partitions);
                 state
             }

@@ -30,8 +30,14 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
         MessageKind::DeadLetter => StageName::ALL.iter().map(|stage| dead_letter(*stage).into()).collect(),
         MessageKind::RevisionDeclared => vec![revision_declared().into()],
         MessageKind::RecordRequeued => vec![
-            RecordRequeued { dead_letter: id(9), clip: Some(id(0xc1)) }.into(),
-            RecordRequeued { dead_letter: id(9), clip: None }.into(),
+            RecordRequeued {
+                dead_letter: id(9),
+                stage: StageName::Gate,
+                clip: Some(id(0xc1)),
+                key: vec![7; 16],
+            }
+            .into(),
+            RecordRequeued { dead_letter: id(9), stage: StageName::Source, clip: None, key: vec![] }.into(),
         ],
     }
 }
