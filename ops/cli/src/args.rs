@@ -1,8 +1,11 @@
 //! The command line. Names, flags and outputs are an interface: other programs call them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use counterpoint_core::media_job::ShortClips;
 use counterpoint_messages::{RecipeName, Split, StageName};
 
@@ -28,7 +31,7 @@ pub struct Common {
     pub config: Option<PathBuf>,
 
     /// Topic log: embedded:DIR (default: embedded:OUT/topics)
-    #[arg(long, global = true, value_name = "B")]
+    #[arg(long, global = true, value_name = "B", value_parser = broker)]
     pub broker: Option<String>,
 
     /// Device that models run on: cpu or cuda:N (media work runs on the CPU in any case)
@@ -76,7 +79,7 @@ pub struct Demo {
     /// Seed of the corpus and of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Good clips of each of the eight classes
+    /// Good clips of each of the eight classes, from 1 to 2000
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub clips_per_class: u32,
 }
@@ -102,8 +105,8 @@ pub struct Run {
     /// Seed of every random choice
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Stages that this process runs (default: all)
-    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    /// Stages that this process runs, joined by commas (default: all)
+    #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stages())]
     pub stages: Vec<StageName>,
     /// Make the samples' files too, in OUT/samples
     #[arg(long)]
@@ -112,7 +115,7 @@ pub struct Run {
     #[arg(long)]
     pub new_revision: bool,
     /// Start this stage and those below it again from the beginning
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", value_parser = stages())]
     pub from: Option<StageName>,
     /// Fail (exit 1) if any record ended in dead letters
     #[arg(long)]
@@ -134,9 +137,9 @@ pub struct Classes {
 
 #[derive(Debug, Args)]
 pub struct Curate {
-    /// Segment list in AudioSet's format
-    #[arg(long, value_name = "CSV", num_args = 1.., required = true)]
-    pub labels: Vec<PathBuf>,
+    /// Segment list in AudioSet's format; a SPLIT is allowed as in run, and makes no difference
+    #[arg(long, value_name = "[SPLIT=]CSV", num_args = 1.., required = true, value_parser = label_list)]
+    pub labels: Vec<(Split, PathBuf)>,
     /// AudioSet's ontology.json
     #[arg(long, value_name = "JSON")]
     pub ontology: PathBuf,
@@ -153,10 +156,10 @@ pub struct Prepare {
     /// Output folder: the mp4s and manifest.jsonl
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Width and height in pixels
+    /// Width and height in pixels, an even number from 28 to 2048 (default: 504, or setting decoder.size)
     #[arg(long, value_name = "PIXELS")]
     pub size: Option<u32>,
-    /// Length in seconds
+    /// Length in seconds, from 1 to 60 (default: 10, or setting decoder.seconds)
     #[arg(long, value_name = "N")]
     pub seconds: Option<u32>,
     /// What becomes of shorter clips
@@ -190,13 +193,13 @@ pub struct Sample {
     /// Output folder: NAME.safetensors with rgb u8 [T,H,W,3], pcm f32 [N], time f64 [T]
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Frames a second; frame i is the one displayed at i/fps
+    /// Frames a second, from 0.01 to 1000; frame i is the one displayed at i/fps
     #[arg(long, value_name = "N", default_value_t = 2.0)]
     pub fps: f64,
-    /// Width and height in pixels
+    /// Width and height in pixels, from 2 to 4096
     #[arg(long, value_name = "PIXELS", default_value_t = 504)]
     pub size: u32,
-    /// Samples of sound a second
+    /// Samples of sound a second, from 1000 to 192000
     #[arg(long, value_name = "HZ", default_value_t = 16_000)]
     pub rate: u32,
 }
@@ -215,8 +218,8 @@ pub struct Compose {
     /// Another seed than the run's
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
-    /// Only these recipes
-    #[arg(long, value_name = "RECIPES", value_delimiter = ',', value_parser = recipe)]
+    /// Only these recipes, joined by commas
+    #[arg(long, value_name = "RECIPES", value_delimiter = ',', value_parser = recipes())]
     pub recipes: Vec<RecipeName>,
 }
 
@@ -251,7 +254,7 @@ pub enum TopicsAction {
 
 #[derive(Debug, Args)]
 pub struct Status {
-    /// A clip, by its source video or id
+    /// A clip, by its source video, its file or its id
     pub clip: Option<String>,
     /// Output folder of the run that is meant, unless --broker names a log
     #[arg(long, value_name = "DIR", default_value = "out")]
@@ -264,6 +267,17 @@ fn device(text: &str) -> Result<String, String> {
     if is_device { Ok(text.to_owned()) } else { Err("expected cpu or cuda:N".to_owned()) }
 }
 
+fn broker(text: &str) -> Result<String, String> {
+    match text.split_once(':') {
+        Some(("embedded", folder)) if !folder.is_empty() => Ok(text.to_owned()),
+        Some(("kafka", _)) => {
+            Err("this build has no Kafka engine; give embedded:DIR, where DIR is a folder on this host"
+                .to_owned())
+        }
+        _ => Err("expected embedded:DIR, where DIR is a folder on this host".to_owned()),
+    }
+}
+
 fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
     for split in [Split::Train, Split::Eval] {
         if let Some(path) = text.strip_prefix(split.as_str()).and_then(|rest| rest.strip_prefix('=')) {
@@ -271,15 +285,27 @@ fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
         }
     }
     let path = PathBuf::from(text);
+    if let Some((split, file)) = text.split_once('=')
+        && !path.exists()
+        && Path::new(file).exists()
+    {
+        return Err(format!("`{split}` is no split: train or eval"));
+    }
     let is_eval = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("eval"));
     Ok((if is_eval { Split::Eval } else { Split::Train }, path))
 }
 
-fn recipe(text: &str) -> Result<RecipeName, String> {
-    RecipeName::ALL
-        .into_iter()
-        .find(|recipe| recipe.as_str() == text)
-        .ok_or_else(|| format!("expected one of {}", RecipeName::ALL.map(RecipeName::as_str).join(", ")))
+fn stages() -> impl TypedValueParser<Value = StageName> {
+    PossibleValuesParser::new(StageName::ALL.map(StageName::as_str)).try_map(|name| name.parse())
+}
+
+fn recipes() -> impl TypedValueParser<Value = RecipeName> {
+    PossibleValuesParser::new(RecipeName::ALL.map(RecipeName::as_str)).try_map(|name| {
+        RecipeName::ALL
+            .into_iter()
+            .find(|recipe| recipe.as_str() == name)
+            .ok_or_else(|| format!("`{name}` is no recipe"))
+    })
 }
 
 #[cfg(test)]
@@ -300,6 +326,37 @@ mod tests {
         assert_eq!(of("clips_extra.csv"), (Split::Train, "clips_extra.csv".into()));
         assert_eq!(of("train=eval.csv"), (Split::Train, "eval.csv".into()));
         assert_eq!(of("eval=x/y.csv"), (Split::Eval, "x/y.csv".into()));
+    }
+
+    #[test]
+    fn a_prefix_that_is_no_split_is_refused_unless_a_file_is_called_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let list = folder.path().join("list.csv");
+        std::fs::write(&list, "").unwrap();
+        let error = label_list(&format!("foo={}", list.display())).unwrap_err();
+        assert_eq!(error, "`foo` is no split: train or eval");
+        let odd = folder.path().join("a=list.csv");
+        std::fs::write(&odd, "").unwrap();
+        assert_eq!(label_list(odd.to_str().unwrap()).unwrap(), (Split::Train, odd));
+    }
+
+    #[test]
+    fn stages_and_recipes_are_read_by_name_and_joined_by_commas() {
+        let run = ["counterpoint", "run", "--ontology", "o", "--out", "x", "--stages", "gate,decoder"];
+        let Command::Run(run) = Arguments::try_parse_from(run).unwrap().command else { panic!("not a run") };
+        assert_eq!(run.stages, [StageName::Gate, StageName::Decoder]);
+        let compose =
+            ["counterpoint", "compose", "--from", "x", "--out", "y", "--recipes", "aligned,karaoke"];
+        let error = Arguments::try_parse_from(compose).unwrap_err().to_string();
+        assert!(error.contains("karaoke") && error.contains("misaligned"), "{error}");
+    }
+
+    #[test]
+    fn a_broker_is_a_folder_on_this_host() {
+        assert!(broker("embedded:/x").is_ok());
+        for text in ["", "embedded", "embedded:", "redis://host", "kafka://host:9092"] {
+            assert!(broker(text).unwrap_err().contains("embedded:DIR"), "{text}");
+        }
     }
 
     #[test]

@@ -1,16 +1,21 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags.
 
+mod problem;
+
 use std::path::Path;
 
 use counterpoint_actors::settings::{
-    ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, Settings, SourceSettings,
+    ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, SettingError, Settings,
+    SourceSettings,
 };
+use counterpoint_telemetry::LOG_VARIABLE;
 use figment::{
     Figment,
     providers::{Env, Format, Serialized, Toml},
 };
 use serde::{Deserialize, Serialize};
 
+use self::problem::{describe, origin};
 use crate::{args::Common, output::Failure};
 
 const PREFIX: &str = "COUNTERPOINT_";
@@ -43,13 +48,14 @@ pub struct Config {
 pub struct TopicSettings {
     /// Partitions of the topics that clips flow on, fixed when the log is made.
     pub partitions: u32,
-    /// Name of this process's place in its groups, stable over restarts.
-    pub instance: String,
+    /// Whether the user gave the partitions, so that another number in the log is worth an error.
+    #[serde(skip)]
+    pub are_partitions_given: bool,
 }
 
 impl Default for TopicSettings {
     fn default() -> Self {
-        Self { partitions: 4, instance: "main".to_owned() }
+        Self { partitions: 4, are_partitions_given: false }
     }
 }
 
@@ -64,19 +70,37 @@ impl Config {
             }
             figment = figment.merge(Toml::file_exact(path));
         }
-        // Single words after the prefix are no settings (COUNTERPOINT_LOG, say), apart from the seed.
-        let environment =
-            Env::prefixed(PREFIX).filter(|name| name == "seed" || name.as_str().contains("__")).split("__");
-        let config: Self = figment.merge(environment).extract().map_err(|error| {
-            let problems: Vec<_> = error.into_iter().map(|error| format!("settings: {error}")).collect();
+        let environment = Env::prefixed(PREFIX)
+            .filter(|name| LOG_VARIABLE.strip_prefix(PREFIX).is_none_or(|log| name != log))
+            .split("__");
+        let figment = figment.merge(environment);
+        let mut config: Self = figment.extract().map_err(|error| {
+            let problems: Vec<_> = error.into_iter().map(|error| describe(&figment, &error)).collect();
             Failure::usage(problems.join("\n"))
         })?;
-        config.settings().check().map_err(|error| Failure::usage(error.to_string()))?;
-        if config.topics.partitions == 0 || config.topics.partitions > 1024 {
-            let found = config.topics.partitions;
-            return Err(Failure::usage(format!("setting topics.partitions is {found}: from 1 to 1024")));
-        }
+        config.check().map_err(|error| match origin(&figment, error.name) {
+            Some(origin) => Failure::usage(format!("{error} ({origin})")),
+            None => Failure::usage(error.to_string()),
+        })?;
+        config.topics.are_partitions_given = origin(&figment, "topics.partitions").is_some();
         Ok(config)
+    }
+
+    /// Refuses what can never work.
+    fn check(&self) -> Result<(), SettingError> {
+        self.settings().check()?;
+        let Effort { max_records, max_bytes, .. } = self.effort;
+        let partitions = self.topics.partitions;
+        for (name, value, is_right, remedy) in [
+            ("effort.max_records", max_records.to_string(), max_records >= 1, "at least 1"),
+            ("effort.max_bytes", max_bytes.to_string(), max_bytes >= 1, "at least 1"),
+            ("topics.partitions", partitions.to_string(), (1..=1024).contains(&partitions), "from 1 to 1024"),
+        ] {
+            if !is_right {
+                return Err(SettingError { name, value, remedy });
+            }
+        }
+        Ok(())
     }
 
     /// The part that decides what comes out.
@@ -126,11 +150,43 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_named_with_those_that_exist() {
+    fn an_unknown_setting_is_named_with_its_file_and_those_that_exist() {
         let error = load("[gate]\nmotion = 0.25\n").unwrap_err().to_string();
-        assert!(error.contains("motion") && error.contains("motion_min"), "{error}");
-        assert!(load("[gates]\n").is_err());
-        assert!(load("seed = \"x\"\n").is_err());
-        assert!(load("[decoder]\nsize = 3\n").unwrap_err().to_string().contains("decoder.size is 3"));
+        for part in ["setting gate.motion in /", "is unknown", "motion_min"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        let error = load("[gates]\n").unwrap_err().to_string();
+        assert!(error.contains("setting gates in") && error.contains("curator, decoder"), "{error}");
+    }
+
+    #[test]
+    fn a_value_of_a_wrong_type_or_size_is_told_in_plain_words() {
+        for (toml, words) in [
+            ("seed = \"x\"\n", ["setting seed in", "is `x`: give a whole number from 0"]),
+            ("seed = -1\n", ["setting seed in", "is -1: give a whole number from 0"]),
+            ("gate = 3\n", ["setting gate in", "is 3: give a section of settings"]),
+            ("[gate]\nmotion_min = true\n", ["setting gate.motion_min in", "is true: give a number"]),
+            (
+                "[decoder]\nshort_train = \"cut\"\n",
+                ["decoder.short_train", "is `cut`: choose from reject, pad"],
+            ),
+            ("[source]\nextensions = 4\n", ["setting source.extensions in", "is 4: give a list"]),
+            ("[curator]\nrules = 4\n", ["setting curator.rules in", "is 4: give a text"]),
+            ("[decoder]\nsize = 3\n", ["setting decoder.size is 3: an even number", "(/"]),
+            ("[effort]\nmax_records = 0\n", ["setting effort.max_records is 0: at least 1", "(/"]),
+            ("[effort]\nmax_bytes = 0\n", ["setting effort.max_bytes is 0: at least 1", "(/"]),
+            ("[topics]\npartitions = 0\n", ["setting topics.partitions is 0: from 1 to 1024", "(/"]),
+            ("seed = \n", ["settings in /", "seed"]),
+        ] {
+            let error = load(toml).unwrap_err().to_string();
+            assert!(words.iter().all(|part| error.contains(part)), "{words:?}: {error}");
+            assert!(!error.contains("default."), "{error}");
+        }
+    }
+
+    #[test]
+    fn whether_the_partitions_were_given_is_known() {
+        assert!(!load("").unwrap().topics.are_partitions_given);
+        assert!(load("[topics]\npartitions = 4\n").unwrap().topics.are_partitions_given);
     }
 }

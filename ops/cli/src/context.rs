@@ -18,10 +18,14 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{curation, media_job::Limits, ontology::Ontology, plan::Plan, rules::Rules};
 use counterpoint_log::TopicLog;
-use counterpoint_messages::ContentHash;
+use counterpoint_messages::{ContentHash, Topic};
 use counterpoint_worker::{WorkerPool, WorkerSettings, worker_program};
 
-use crate::{args::Common, config::read};
+use crate::{
+    args::Common,
+    config::{TopicSettings, read},
+    output::Failure,
+};
 
 /// Longest that a media job may take before it is given up and tried again.
 const WALL: Duration = Duration::from_secs(300);
@@ -101,11 +105,47 @@ pub fn setting<'a>(revision: &'a Revision, stage: &str, name: &str) -> anyhow::R
         .with_context(|| format!("the run's revision has no setting {stage}.{name}: run it again first"))
 }
 
-/// A plan by name or path.
-pub fn plan(name: &str) -> anyhow::Result<Plan> {
+/// A plan by name or path. A path that leads nowhere is a wrong setting.
+pub fn plan(name: &str) -> Result<Plan, Failure> {
     match Plan::built_in(name) {
         Some(plan) => Ok(plan),
-        None => Ok(Plan::from_toml(&read("plan", name.as_ref())?, name)?),
+        None => {
+            let text = read("plan", name.as_ref()).map_err(|error| {
+                Failure::usage(format!("{error}, or give one of the built-in plans: default, published"))
+            })?;
+            Ok(Plan::from_toml(&text, name).map_err(anyhow::Error::from)?)
+        }
+    }
+}
+
+/// Opens the log of a run, and makes it if need be.
+pub fn open_log(common: &Common, out: &Path, topics: &TopicSettings) -> Result<Arc<dyn TopicLog>, Failure> {
+    let log = counterpoint_log::open(common.broker.as_deref(), out, topics.partitions)
+        .map_err(anyhow::Error::from)?;
+    let fixed = log.partitions(Topic::Clips);
+    if topics.are_partitions_given && topics.partitions != fixed {
+        return Err(Failure::usage(format!(
+            "setting topics.partitions is {}, but it was fixed when the log was made ({fixed}): \
+             leave it out, or choose another --out",
+            topics.partitions
+        )));
+    }
+    Ok(log)
+}
+
+/// Opens the log of a run that is there already.
+pub fn open_existing_log(common: &Common, out: &Path) -> anyhow::Result<Arc<dyn TopicLog>> {
+    counterpoint_log::open_existing(common.broker.as_deref(), out).map_err(|error| match common.broker {
+        None if !out.join("topics").exists() => anyhow::anyhow!("{error}; give --out DIR of a run"),
+        _ => error.into(),
+    })
+}
+
+/// The flags that lead another command to the same log.
+pub fn log_flags(common: &Common, out: &Path) -> String {
+    match &common.broker {
+        Some(broker) => format!("--broker {broker}"),
+        None => format!("--out {}", out.display()),
     }
 }
 
@@ -131,7 +171,7 @@ pub struct ExistingRun {
 impl ExistingRun {
     /// Opens it.
     pub async fn open(common: &Common, out: &Path) -> anyhow::Result<Self> {
-        let log = counterpoint_log::open_existing(common.broker.as_deref(), out)?;
+        let log = open_existing_log(common, out)?;
         let revision = newest_revision(&*log).await?;
         let revision = revision.with_context(|| {
             format!("{} holds no run yet: begin one with `counterpoint run --out {0}`", out.display())

@@ -35,10 +35,24 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(error) => write!(f, "{error:#}"),
+            Self::Failed(error) => f.write_str(&chain(error)),
             Self::Usage(reason) => write!(f, "{reason}\ntry --help"),
         }
     }
+}
+
+/// An error and its causes; some errors tell their cause in their own text, and once is enough.
+fn chain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// What a command comes to.
@@ -76,6 +90,19 @@ pub fn thousands(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cause_that_was_told_already_is_not_told_again() {
+        let told = |context: &str| {
+            let error = anyhow::anyhow!("no such file").context(context.to_owned());
+            Failure::from(error.context("cannot go on")).to_string()
+        };
+        assert_eq!(told("cannot start x"), "cannot go on: cannot start x: no such file");
+        assert_eq!(
+            told("cannot start x: no such file; build it"),
+            "cannot go on: cannot start x: no such file; build it"
+        );
+    }
 
     #[test]
     fn thousands_stand_apart() {

@@ -131,15 +131,22 @@ impl Interrupt {
         }
     }
 
-    /// Listens on a thread of its own, for commands without a runtime.
-    pub fn listen_in_background(&self) {
+    /// Listens on a thread of its own, for commands without a runtime, until the answer is dropped.
+    pub fn listen_in_background(&self) -> Listening {
         let interrupt = self.clone();
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
-                runtime.block_on(interrupt.listen());
+                runtime.block_on(async {
+                    tokio::select! {
+                        () = interrupt.listen() => {}
+                        _ = stopped => {}
+                    }
+                });
             }
         });
+        Listening { _stop: stop }
     }
 
     /// Whether it was set.
@@ -151,6 +158,12 @@ impl Interrupt {
     pub fn flag(&self) -> &AtomicBool {
         &self.0
     }
+}
+
+/// A listener at work; dropped, it makes way for the next one, so that each Ctrl-C is answered once.
+#[must_use]
+pub struct Listening {
+    _stop: tokio::sync::oneshot::Sender<()>,
 }
 
 /// Exit code of an interrupted command, as shells have it.

@@ -1,6 +1,11 @@
 //! `compose`: the samples of a run as files.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
@@ -26,26 +31,34 @@ use crate::{
     args::{self, Common},
     config::Config,
     context::{Classification, ExistingRun, objects, plan, setting, workers},
-    output::{Outcome, print, print_json, say},
+    output::{Failure, Outcome, print, print_json, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
 #[derive(Serialize)]
 struct Told {
     samples: usize,
-    manifest: std::path::PathBuf,
+    manifest: PathBuf,
 }
 
 pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outcome {
     let config = Config::load(common)?;
-    let store = Store::open(&objects(&arguments.from)).map_err(anyhow::Error::from)?;
-    let (run, mut samples) = actix::System::new().block_on(async {
+    if is_inside(&arguments.out, &arguments.from) {
+        let (out, from) = (arguments.out.display(), arguments.from.display());
+        return Err(Failure::usage(format!(
+            "--out {out} lies in the run's own folder {from}, whose files it would overwrite: \
+             choose a folder outside"
+        )));
+    }
+    let plan = arguments.plan.as_deref().map(plan).transpose()?;
+    let (run, store, mut samples) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.from).await?;
-        let samples = match (&arguments.plan, arguments.seed) {
+        let store = Store::open(&objects(&arguments.from))?;
+        let samples = match (plan, arguments.seed) {
             (None, None) => samples_of(&*run.log, &run.revision).await?,
-            (plan, seed) => composed_anew(&run, &store, plan.as_deref(), seed).await?,
+            (plan, seed) => composed_anew(&run, &store, plan, seed).await?,
         };
-        anyhow::Ok((run, samples))
+        anyhow::Ok((run, store, samples))
     })?;
     if !arguments.recipes.is_empty() {
         samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
@@ -64,13 +77,17 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
         },
     };
     let interrupt = Interrupt::default();
-    interrupt.listen_in_background();
+    let _listening = interrupt.listen_in_background();
     let bar = screen.bar("compose", samples.len());
     let out = &arguments.out;
     let fail = |fault: Fault| anyhow::anyhow!("{fault}");
-    materialise(&tools, &samples, out, interrupt.flag(), &|| bar.inc(1)).map_err(fail)?;
+    let unmade = materialise(&tools, &samples, out, interrupt.flag(), &|| bar.inc(1)).map_err(fail)?;
     bar.finish_and_clear();
     write_manifest(&samples, out).map_err(fail)?;
+    if !unmade.is_empty() {
+        let (count, reasons) = (unmade.len(), unmade.join("; "));
+        return Err(Failure::Failed(anyhow::anyhow!("{count} samples could not be made: {reasons}")));
+    }
     let told = Told { samples: samples.len(), manifest: out.join("manifest.jsonl") };
     if common.json {
         print_json(&told)?;
@@ -82,6 +99,27 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a folder, which need not be there yet, is another one or lies in it.
+fn is_inside(folder: &Path, other: &Path) -> bool {
+    real(folder).starts_with(real(other))
+}
+
+/// The path without links and detours, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let Some((above, mut real)) = existing else { return absolute };
+    for part in absolute.strip_prefix(above).into_iter().flat_map(Path::components) {
+        match part {
+            Component::ParentDir => {
+                real.pop();
+            }
+            part => real.push(part),
+        }
+    }
+    real
 }
 
 /// `compose` writes no report of the run.
@@ -102,13 +140,13 @@ impl Page for NoPage {
 async fn composed_anew(
     run: &ExistingRun,
     store: &Store,
-    plan_name: Option<&str>,
+    plan: Option<Plan>,
     seed: Option<u64>,
 ) -> anyhow::Result<Vec<SampleComposed>> {
     let revision = &run.revision;
     let classification = Classification::of_run(revision, store)?;
-    let plan = match plan_name {
-        Some(name) => plan(name)?,
+    let plan = match plan {
+        Some(plan) => plan,
         None => run_plan(revision, store)?,
     };
     let seed = match seed {
@@ -163,4 +201,25 @@ async fn newest_pool(
         }
     }
     Ok(newest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_run_s_folder_and_those_in_it_are_inside_whatever_way_they_are_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().join("out");
+        fs::create_dir_all(out.join("samples")).unwrap();
+        std::os::unix::fs::symlink(&out, folder.path().join("link")).unwrap();
+        for inside in
+            ["out", "out/", "out/samples", "out/new/deep", "link/samples", "new/../out/x", "out/../out"]
+        {
+            assert!(is_inside(&folder.path().join(inside), &out), "{inside}");
+        }
+        for outside in ["other", "output", "out/../other", "new/other"] {
+            assert!(!is_inside(&folder.path().join(outside), &out), "{outside}");
+        }
+    }
 }

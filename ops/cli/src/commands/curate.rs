@@ -7,13 +7,16 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_core::{curation::Funnel, segments::SegmentReader};
+use counterpoint_core::{
+    curation::Funnel,
+    segments::{RowError, SegmentReader},
+};
 
 use crate::{
     args::{self, Common},
     config::Config,
     context::Classification,
-    output::{Outcome, print, print_json, thousands},
+    output::{Failure, Outcome, print, print_json, thousands},
     progress::Screen,
 };
 
@@ -34,17 +37,20 @@ pub fn run(arguments: &args::Curate, common: &Common, screen: &Screen) -> Outcom
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
     let mut rows = csv::Writer::from_writer(BufWriter::new(unfinished.as_file()));
     rows.write_record(["youtube_id", "class", "start_seconds"]).context("cannot write the table")?;
-    for path in &arguments.labels {
+    for (_, path) in &arguments.labels {
         let name = path.display().to_string();
         let file = File::open(path).with_context(|| format!("cannot read the label list {name}"))?;
         let bytes = file.metadata().map_or(0, |metadata| metadata.len());
         let bar = screen.bar("curate", usize::try_from(bytes).unwrap_or(usize::MAX));
         let counted = bar.wrap_read(BufReader::with_capacity(1 << 18, file));
+        let rows_before = funnel.rows;
+        let mut first_broken = None;
         for row in SegmentReader::new(Box::new(counted) as Box<dyn Read>, &name) {
             let row = match row {
                 Ok(row) => row,
                 Err(error) => {
                     funnel.count_broken(&error);
+                    first_broken.get_or_insert(error);
                     continue;
                 }
             };
@@ -57,6 +63,13 @@ pub fn run(arguments: &args::Curate, common: &Common, screen: &Screen) -> Outcom
             }
         }
         bar.finish_and_clear();
+        if let Some(RowError { line, problem, value, remedy, .. }) = first_broken
+            && funnel.rows == rows_before
+        {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "{name} is no segment list: first broken row in line {line}: {problem}: `{value}`; {remedy}"
+            )));
+        }
     }
     rows.flush().with_context(|| format!("cannot write {}", arguments.out.display()))?;
     drop(rows);

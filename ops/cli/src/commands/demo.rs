@@ -1,7 +1,7 @@
 //! `demo`: a corpus of its own making, through the whole pipeline, to a report.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use counterpoint_actors::{settings::DecoderSettings, store::write_atomically};
 use counterpoint_core::corpus::{ClipFormat, Corpus};
 use counterpoint_messages::{Split, StageName};
+use serde::{Deserialize, Serialize};
 
 use super::{
     prepare::in_parallel,
@@ -18,7 +19,7 @@ use super::{
 use crate::{
     args::{self, Common},
     config::Config,
-    context::workers,
+    context::{open_log, workers},
     output::{Failure, Outcome, print, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
@@ -37,9 +38,15 @@ pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome 
     if !(1..=2000).contains(&arguments.clips_per_class) {
         return Err(Failure::usage("--clips-per-class from 1 to 2000"));
     }
-    let corpus = Corpus::plan(arguments.seed, arguments.clips_per_class, format);
     let folder = arguments.out.join("corpus");
-    if !make(&corpus, &folder, &config, screen)? {
+    let made_of = MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class };
+    made_of.check(&folder)?;
+    fs::create_dir_all(&arguments.out)
+        .with_context(|| format!("cannot make folder {}", arguments.out.display()))?;
+    // Said before the corpus is made, which takes longer.
+    open_log(common, &arguments.out, &config.topics)?;
+    let corpus = Corpus::plan(arguments.seed, arguments.clips_per_class, format);
+    if !make(&corpus, &made_of, &folder, &config, screen)? {
         say("interrupted: run the same command again to continue");
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -61,21 +68,60 @@ pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome 
     }
 }
 
+/// What decides which clips a corpus has; kept beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct MadeOf {
+    seed: u64,
+    clips_per_class: u32,
+}
+
+impl MadeOf {
+    const FILE: &str = "corpus.json";
+
+    /// Refuses a folder whose corpus is another one.
+    fn check(&self, folder: &Path) -> Result<(), Failure> {
+        let file = folder.join(Self::FILE);
+        let text = match fs::read_to_string(&file) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(anyhow::anyhow!("cannot read {}: {error}", file.display()).into()),
+        };
+        let found: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged; remove its folder and start again", file.display()))?;
+        if found == *self {
+            return Ok(());
+        }
+        Err(Failure::usage(format!(
+            "{} holds a corpus made with --seed {} --clips-per-class {}: give these, or choose another --out",
+            folder.display(),
+            found.seed,
+            found.clips_per_class
+        )))
+    }
+}
+
 fn list(folder: &Path, split: Split) -> PathBuf {
     folder.join(format!("{}_segments.csv", split.as_str()))
 }
 
 /// Writes the corpus, apart from the clips that are there already; whether it is complete.
-fn make(corpus: &Corpus, folder: &Path, config: &Config, screen: &Screen) -> anyhow::Result<bool> {
+fn make(
+    corpus: &Corpus,
+    made_of: &MadeOf,
+    folder: &Path,
+    config: &Config,
+    screen: &Screen,
+) -> anyhow::Result<bool> {
     let clips = folder.join("clips");
     fs::create_dir_all(&clips).with_context(|| format!("cannot make folder {}", clips.display()))?;
+    write_atomically(&folder.join(MadeOf::FILE), &serde_json::to_vec_pretty(made_of)?)?;
     write_atomically(&folder.join("ontology.json"), ONTOLOGY.as_bytes())?;
     for split in [Split::Train, Split::Eval] {
         write_atomically(&list(folder, split), corpus.labels_csv(split).as_bytes())?;
     }
     let pool = workers(&config.effort)?;
     let interrupt = Interrupt::default();
-    interrupt.listen_in_background();
+    let _listening = interrupt.listen_in_background();
     let bar = screen.bar("corpus", corpus.clips.len());
     let made = in_parallel(&corpus.clips, config.effort.workers(), &interrupt, |clip| {
         let path = clips.join(format!("{}.mp4", clip.file_stem));
@@ -91,4 +137,25 @@ fn make(corpus: &Corpus, folder: &Path, config: &Config, screen: &Screen) -> any
         print(&format!("{} clips in {}", corpus.clips.len(), clips.display()));
     }
     Ok(complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_keeps_one_corpus() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = MadeOf { seed: 0, clips_per_class: 32 };
+        first.check(folder.path()).unwrap();
+        fs::write(folder.path().join(MadeOf::FILE), serde_json::to_vec(&first).unwrap()).unwrap();
+        first.check(folder.path()).unwrap();
+        for other in [MadeOf { seed: 1, ..first.clone() }, MadeOf { clips_per_class: 8, ..first.clone() }] {
+            let error = other.check(folder.path()).unwrap_err();
+            assert!(matches!(error, Failure::Usage(_)));
+            assert!(
+                error.to_string().contains("--seed 0 --clips-per-class 32: give these, or choose another")
+            );
+        }
+    }
 }

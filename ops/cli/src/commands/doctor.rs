@@ -10,7 +10,7 @@ use crate::{
     args::Common,
     config::Config,
     context::workers,
-    output::{Outcome, print, print_json},
+    output::{Failure, Outcome, print, print_json},
 };
 
 #[derive(Serialize)]
@@ -58,7 +58,10 @@ fn settings(common: &Common) -> Check {
         Err(error) => Check {
             name,
             ok: false,
-            found: error.to_string(),
+            found: match error {
+                Failure::Usage(reason) => reason,
+                failed @ Failure::Failed(_) => failed.to_string(),
+            },
             remedy: Some("correct the settings".to_owned()),
         },
     }

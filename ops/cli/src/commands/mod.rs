@@ -5,6 +5,7 @@ mod compose;
 mod curate;
 mod demo;
 mod doctor;
+mod inputs;
 mod prepare;
 mod run;
 mod sample;

@@ -17,8 +17,8 @@ use counterpoint_core::media_job::{MediaReject, PrepareRequest};
 use counterpoint_messages::{ContentHash, RejectReason, SignalStatistics};
 use counterpoint_worker::{WorkerFault, WorkerPool};
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
+use super::inputs::Inputs;
 use crate::{
     args::{self, Common},
     config::Config,
@@ -69,14 +69,14 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
         short: arguments.short.into(),
         loudness_lufs: settings.decoder.loudness_lufs,
     };
-    let inputs = media_files(&arguments.paths, &settings.source.extensions);
+    let inputs = Inputs::find(&arguments.paths, &settings.source.extensions)?;
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
     let job = Job { known: known(out), pool: &*workers(&config.effort)?, request, out };
     let interrupt = Interrupt::default();
-    interrupt.listen_in_background();
-    let bar = screen.bar("prepare", inputs.len());
-    let lines = in_parallel(&inputs, config.effort.workers(), &interrupt, |input| {
+    let _listening = interrupt.listen_in_background();
+    let bar = screen.bar("prepare", inputs.files.len());
+    let lines = in_parallel(&inputs.files, config.effort.workers(), &interrupt, |input| {
         let line = job.line(input);
         bar.inc(1);
         line
@@ -105,24 +105,7 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
         say("interrupted: run the same command again to continue");
         return Ok(ExitCode::from(INTERRUPTED));
     }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Files named by the user, and the media files of the folders named, in a stable order.
-pub fn media_files(paths: &[PathBuf], extensions: &[String]) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for path in paths {
-        if !path.is_dir() {
-            files.push(path.clone());
-            continue;
-        }
-        let walk = WalkDir::new(path).follow_links(true).sort_by_file_name();
-        files.extend(walk.into_iter().flatten().map(walkdir::DirEntry::into_path).filter(|file| {
-            let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-            file.is_file() && ending.is_some_and(|ending| extensions.contains(&ending))
-        }));
-    }
-    files
+    Ok(if inputs.are_all_there { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
 /// Does a piece of work for each item, several at once, in order of the results; ends early when

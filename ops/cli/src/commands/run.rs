@@ -25,11 +25,14 @@ use serde::Serialize;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, RevisionChoice, plan, tools, workers},
+    context::{Classification, RevisionChoice, log_flags, open_log, plan, tools, workers},
     output::{Failure, Outcome, print, print_json, say, thousands},
     page::ReportPage,
     progress::{INTERRUPTED, Interrupt, Screen},
 };
+
+/// Name of a process in its groups: embedded engines have one owner a group, so there is nothing to tell apart.
+const INSTANCE: &str = "main";
 
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -120,8 +123,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
     let classification = Classification::read(&job.ontology, rules)?;
     let plan = plan(&settings.composer.plan)?;
     fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
-    let log = counterpoint_log::open(common.broker.as_deref(), &job.out, config.topics.partitions)
-        .map_err(anyhow::Error::from)?;
+    let log = open_log(common, &job.out, &config.topics)?;
     actix::System::new().block_on(async {
         let choice = RevisionChoice::of(&*log, &settings, classification.contents(&plan)).await?;
         let revision = decide(job, config, &classification, &plan, choice)?;
@@ -144,7 +146,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
             relations: classification.rulebook.clone(),
             plan,
             stages: job.stages.clone(),
-            instance: config.topics.instance.clone(),
+            instance: INSTANCE.to_owned(),
             log: Arc::clone(&log),
             tools: Arc::clone(&tools),
         };
@@ -156,7 +158,10 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         let mut interrupted = end.is_none();
         let projection = Projection::of(&*log, &revision).await.map_err(anyhow::Error::from)?;
         if let Some(letter) = end.and_then(|position| unreported(&projection, position)) {
-            return Err(Failure::Failed(anyhow::anyhow!("the report could not be written: {}", letter.reason)));
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "the report could not be written: {}",
+                letter.reason
+            )));
         }
         if job.materialise && !interrupted {
             make_files(&tools, &projection, &job.out, &interrupt, screen).await?;
@@ -358,7 +363,8 @@ fn remarks(input: &InputSealed) -> Vec<String> {
     let mut remarks = input.explanations.clone();
     if input.repeated_rows > 0 {
         let rows = thousands(input.repeated_rows);
-        remarks.push(format!("rows of the label lists that repeat a segment: {rows}; the first of each counts"));
+        remarks
+            .push(format!("rows of the label lists that repeat a segment: {rows}; the first of each counts"));
     }
     for (mid, rows) in &input.unknown_mids {
         let rows = thousands(*rows);
@@ -407,11 +413,13 @@ pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<
         count(skipped, "recipes skipped, each with its reason in the report");
     }
     if summary.dead_letters > 0 {
-        let command = format!("counterpoint topics dead-letters --out {}", out.display());
+        let command = format!("counterpoint topics dead-letters {}", log_flags(common, out));
         count(summary.dead_letters, &format!("dead letters: `{command}` shows them"));
     }
     if *interrupted {
-        say("interrupted: everything that was done is kept; run the same command again (without --from) to continue");
+        say(
+            "interrupted: everything that was done is kept; run the same command again (without --from) to continue",
+        );
     } else {
         print(&format!("report: {}", report.display()));
     }

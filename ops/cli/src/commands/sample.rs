@@ -13,7 +13,7 @@ use counterpoint_worker::Sampled;
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
 
-use super::prepare::{in_parallel, media_files};
+use super::{inputs::Inputs, prepare::in_parallel};
 use crate::{
     args::{self, Common},
     config::Config,
@@ -33,22 +33,14 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
     let config = Config::load(common)?;
     let request =
         SampleRequest { frames_per_second: arguments.fps, size: arguments.size, rate: arguments.rate };
-    let is_right = request.frames_per_second.is_finite()
-        && (0.01..=1000.0).contains(&request.frames_per_second)
-        && (2..=4096).contains(&request.size)
-        && (1000..=192_000).contains(&request.rate);
-    if !is_right {
-        return Err(Failure::usage(
-            "--fps from 0.01 to 1000, --size from 2 to 4096, --rate from 1000 to 192000",
-        ));
-    }
-    let inputs = media_files(&arguments.paths, &config.source.extensions);
-    let named = names(&inputs);
+    check(&request)?;
+    let inputs = Inputs::find(&arguments.paths, &config.source.extensions)?;
+    let named = names(&inputs.files);
     fs::create_dir_all(&arguments.out)
         .with_context(|| format!("cannot make folder {}", arguments.out.display()))?;
     let pool = workers(&config.effort)?;
     let interrupt = Interrupt::default();
-    interrupt.listen_in_background();
+    let _listening = interrupt.listen_in_background();
     let bar = screen.bar("sample", named.len());
     let told = in_parallel(&named, config.effort.workers(), &interrupt, |(source, name)| {
         let told = match pool.sample(source, &request)? {
@@ -83,7 +75,26 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
             }
         }
     }
-    Ok(if interrupt.is_set() { ExitCode::from(INTERRUPTED) } else { ExitCode::SUCCESS })
+    Ok(match (interrupt.is_set(), inputs.are_all_there) {
+        (true, _) => ExitCode::from(INTERRUPTED),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::from(1),
+    })
+}
+
+/// Refuses what no decoder can do.
+fn check(request: &SampleRequest) -> Result<(), Failure> {
+    let SampleRequest { frames_per_second: fps, size, rate } = *request;
+    let wrong = if !(0.01..=1000.0).contains(&fps) {
+        format!("--fps from 0.01 to 1000, not {fps}")
+    } else if !(2..=4096).contains(&size) {
+        format!("--size from 2 to 4096, not {size}")
+    } else if !(1000..=192_000).contains(&rate) {
+        format!("--rate from 1000 to 192000, not {rate}")
+    } else {
+        return Ok(());
+    };
+    Err(Failure::usage(wrong))
 }
 
 /// `STEM.safetensors`, and a number behind the stem for later namesakes.
@@ -115,6 +126,19 @@ fn write(sampled: &Sampled, path: &Path) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_wrong_values_the_first_is_named_and_no_other() {
+        let told = |fps, size, rate| {
+            let error = check(&SampleRequest { frames_per_second: fps, size, rate });
+            error.map_err(|error| error.to_string()).err().unwrap_or_default()
+        };
+        assert_eq!(told(2.0, 504, 16_000), "");
+        assert_eq!(told(0.0, 504, 16_000), "--fps from 0.01 to 1000, not 0\ntry --help");
+        assert!(told(f64::NAN, 504, 16_000).starts_with("--fps"));
+        assert_eq!(told(2.0, 1, 16_000), "--size from 2 to 4096, not 1\ntry --help");
+        assert_eq!(told(2.0, 504, 0), "--rate from 1000 to 192000, not 0\ntry --help");
+    }
 
     #[test]
     fn namesakes_get_files_of_their_own() {

@@ -1,10 +1,15 @@
 //! `status`: how far the pipeline is, or the way of one clip.
 
-use std::{collections::BTreeMap, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+    process::ExitCode,
+};
 
 use counterpoint_actors::projection::Projection;
-use counterpoint_log::TopicLog;
-use counterpoint_messages::{ClipFound, Message, RecordId, Topic};
+use counterpoint_core::identity::ClipName;
+use counterpoint_log::{Group, TopicLog};
+use counterpoint_messages::{ClipFound, Message, RecordId, StageName, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
 
@@ -27,8 +32,16 @@ struct Step {
 #[derive(Serialize)]
 struct Stage {
     stage: &'static str,
-    lag: u64,
+    /// Records to read; none where the stage has not begun.
+    lag: Option<u64>,
     holder: Option<String>,
+}
+
+/// The ways of some clips in the current revision.
+#[derive(Default, Serialize)]
+struct Ways {
+    clips: BTreeMap<String, Vec<Step>>,
+    steps_of_older_revisions: u64,
 }
 
 #[derive(Serialize)]
@@ -42,7 +55,7 @@ pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
     actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.out).await?;
         match &arguments.clip {
-            Some(clip) => one(&*run.log, clip, common).await,
+            Some(clip) => one(&run, clip, common).await,
             None => all(&run, common).await,
         }
     })
@@ -51,14 +64,15 @@ pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
 async fn all(run: &ExistingRun, common: &Common) -> Outcome {
     let projection = Projection::of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
     let groups = run.log.groups().await.map_err(anyhow::Error::from)?;
-    let fingerprints = run.revision.fingerprints();
-    let mut stages: Vec<_> = groups
-        .into_iter()
-        .filter(|group| fingerprints.contains(&group.group.fingerprint))
-        .map(|group| (group.group.stage, group.lag, group.holder))
-        .collect();
-    stages.sort();
-    let stages = stages.into_iter().map(|(stage, lag, holder)| Stage { stage: stage.as_str(), lag, holder });
+    let stages = StageName::ALL.into_iter().map(|stage| {
+        let wanted = Group { stage, fingerprint: run.revision.fingerprint(stage) };
+        let group = groups.iter().find(|group| group.group == wanted);
+        Stage {
+            stage: stage.as_str(),
+            lag: group.map(|group| group.lag),
+            holder: group.and_then(|group| group.holder.clone()),
+        }
+    });
     let status = Status {
         revision: run.revision.declared.number,
         stages: stages.collect(),
@@ -70,6 +84,10 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
     }
     print(&format!("revision {}", status.revision));
     for Stage { stage, lag, holder } in &status.stages {
+        let Some(lag) = lag else {
+            print(&format!("{stage:>12}  not begun"));
+            continue;
+        };
         let holder =
             holder.as_deref().map_or_else(|| "at rest".to_owned(), |holder| format!("run by {holder}"));
         print(&format!("{stage:>12}  {:>10} to read  {holder}", thousands(*lag)));
@@ -87,37 +105,19 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn one(log: &dyn TopicLog, name: &str, common: &Common) -> Outcome {
-    let clips = clips_named(log, name).await?;
-    if clips.is_empty() {
-        return Err(Failure::usage(format!("no clip is called `{name}`: give a source video or an id")));
-    }
-    let mut ways: BTreeMap<String, Vec<Step>> = BTreeMap::new();
-    for topic in Topic::MESSAGES {
-        let mut records = log.scan(topic);
-        while let Some(record) = records.try_next().await.map_err(anyhow::Error::from)? {
-            let Some(clip) = record.headers.clip.filter(|clip| clips.contains(clip)) else { continue };
-            let what = match Message::decode(&record.value) {
-                Ok(message) => describe(&message),
-                Err(error) => format!("the record {error}"),
-            };
-            ways.entry(clip.to_string()).or_default().push(Step {
-                topic: topic.to_string(),
-                position: record.position.0,
-                written_ms: record.written_ms,
-                trace: record.headers.trace.map(|trace| trace.to_string()),
-                what,
-            });
-        }
-    }
-    for way in ways.values_mut() {
-        way.sort_by_key(|step| step.position);
+async fn one(run: &ExistingRun, name: &str, common: &Common) -> Outcome {
+    let clips = clips_named(&*run.log, name).await?;
+    let Ways { clips, steps_of_older_revisions: older } = ways(run, &clips).await?;
+    if clips.is_empty() && older == 0 {
+        return Err(Failure::usage(format!(
+            "no clip is called `{name}`: give a source video, a file or an id"
+        )));
     }
     if common.json {
-        print_json(&BTreeMap::from([("clips", &ways)]))?;
+        print_json(&Ways { clips, steps_of_older_revisions: older })?;
         return Ok(ExitCode::SUCCESS);
     }
-    for (clip, way) in &ways {
+    for (clip, way) in &clips {
         print(&format!("clip {clip}"));
         if let Some(trace) = way.iter().find_map(|step| step.trace.as_ref()) {
             print(&format!("  trace {}", trace.split('-').nth(1).unwrap_or_default()));
@@ -126,24 +126,77 @@ async fn one(log: &dyn TopicLog, name: &str, common: &Common) -> Outcome {
             print(&format!("  {:>8}  {:13} {}", step.position, step.topic, step.what));
         }
     }
+    if older > 0 {
+        print(&format!("{} steps of older revisions are not shown", thousands(older)));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Ids of the clips of a source video, or the clip of this id.
-async fn clips_named(log: &dyn TopicLog, name: &str) -> anyhow::Result<Vec<RecordId>> {
-    let mut clips: Vec<RecordId> = name.parse().into_iter().collect();
+/// What the log holds of these clips.
+async fn ways(run: &ExistingRun, clips: &BTreeSet<RecordId>) -> anyhow::Result<Ways> {
+    let current = run.revision.fingerprints();
+    let mut ways = Ways::default();
+    for topic in Topic::MESSAGES {
+        let mut records = run.log.scan(topic);
+        while let Some(record) = records.try_next().await? {
+            let Some(clip) = record.headers.clip.filter(|clip| clips.contains(clip)) else { continue };
+            if record.headers.revision.is_some_and(|revision| !current.contains(&revision)) {
+                ways.steps_of_older_revisions += 1;
+                continue;
+            }
+            let what = match Message::decode(&record.value) {
+                Ok(message) => describe(&message),
+                Err(error) => format!("the record {error}"),
+            };
+            ways.clips.entry(clip.to_string()).or_default().push(Step {
+                topic: topic.to_string(),
+                position: record.position.0,
+                written_ms: record.written_ms,
+                trace: record.headers.trace.map(|trace| trace.to_string()),
+                what,
+            });
+        }
+    }
+    for way in ways.clips.values_mut() {
+        way.sort_by_key(|step| step.position);
+    }
+    Ok(ways)
+}
+
+/// Ids of the clips of the first source video that the name may mean, or the clip of this id.
+async fn clips_named(log: &dyn TopicLog, name: &str) -> anyhow::Result<BTreeSet<RecordId>> {
+    if let Ok(id) = name.parse() {
+        return Ok([id].into());
+    }
+    let videos = videos_meant(name);
+    let mut found: BTreeMap<usize, BTreeSet<RecordId>> = BTreeMap::new();
     // What the source turned away never was on the clips topic.
     for topic in [Topic::Clips, Topic::Rejected] {
         let mut records = log.scan(topic);
         while let Some(record) = records.try_next().await? {
-            match Message::decode(&record.value) {
-                Ok(Message::ClipFound(ClipFound { clip, .. })) if clip.video == name => clips.push(clip.id),
-                Ok(Message::Rejected(rejected)) if rejected.video == name => clips.push(rejected.clip),
-                _ => {}
+            let (video, clip) = match Message::decode(&record.value) {
+                Ok(Message::ClipFound(ClipFound { clip, .. })) => (clip.video, clip.id),
+                Ok(Message::Rejected(rejected)) => (rejected.video, rejected.clip),
+                _ => continue,
+            };
+            if let Some(place) = videos.iter().position(|meant| *meant == video) {
+                found.entry(place).or_default().insert(clip);
             }
         }
     }
-    Ok(clips)
+    Ok(found.into_values().next().unwrap_or_default())
+}
+
+/// The source videos that a name, a file name or a path may mean, likeliest first.
+fn videos_meant(name: &str) -> Vec<String> {
+    let path = Path::new(name);
+    // A segment in a bare name has dots too, so the whole name is asked before its stem.
+    [Some(name.as_ref()), path.file_name(), path.file_stem()]
+        .into_iter()
+        .flatten()
+        .flat_map(|stem| ClipName::parse(&stem.to_string_lossy()))
+        .map(|reading| reading.video)
+        .collect()
 }
 
 fn describe(message: &Message) -> String {
@@ -173,5 +226,21 @@ fn describe(message: &Message) -> String {
         }
         Message::DeadLetter(letter) => format!("{} gave up: {}", letter.stage, letter.reason),
         other => format!("{:?}", other.kind()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clip_is_meant_by_its_id_its_file_and_its_path() {
+        let id = "7xkj4XqaynU".to_owned();
+        let segment = "7xkj4XqaynU_30.000_40.000";
+        for name in ["7xkj4XqaynU", "Y7xkj4XqaynU", "Y7xkj4XqaynU_cut.mp4", "a/b/7xkj4XqaynU.mp4", segment] {
+            assert!(videos_meant(name).contains(&id), "{name}");
+        }
+        assert!(videos_meant("my/clips/canidae_aligned.mp4").contains(&"canidae_aligned".to_owned()));
+        assert_eq!(videos_meant("YA_0xhMEZ1C")[0], "YA_0xhMEZ1C", "the name as it is comes first");
     }
 }

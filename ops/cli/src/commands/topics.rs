@@ -1,15 +1,22 @@
 //! `topics`: a look into the log, and dead letters put back.
 
-use std::{collections::VecDeque, process::ExitCode};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    path::Path,
+    process::ExitCode,
+};
 
-use counterpoint_actors::dead_letters;
+use anyhow::Context as _;
+use counterpoint_actors::{dead_letters, projection::newest_revision};
 use counterpoint_log::{Received, TopicLog};
 use counterpoint_messages::{DeadLetter, Message, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::{
     args::{self, Common, TopicsAction},
+    context::{log_flags, open_existing_log},
     output::{Failure, Outcome, print, print_json, thousands},
 };
 
@@ -32,6 +39,7 @@ struct GroupLine {
     group: String,
     holder: Option<String>,
     lag: u64,
+    older_revision: bool,
 }
 
 #[derive(Serialize)]
@@ -41,7 +49,10 @@ struct RecordLine {
     key: String,
     clip: Option<String>,
     trace: Option<String>,
-    message: String,
+    /// Kind of the message; none in a state topic, and of what cannot be read.
+    kind: Option<String>,
+    /// The message as an object, else text.
+    message: Value,
 }
 
 #[derive(Serialize)]
@@ -58,13 +69,12 @@ struct LetterLine {
 }
 
 pub fn run(arguments: &args::Topics, common: &Common) -> Outcome {
-    let log = counterpoint_log::open_existing(common.broker.as_deref(), &arguments.out)
-        .map_err(anyhow::Error::from)?;
+    let log = open_existing_log(common, &arguments.out)?;
     actix::System::new().block_on(async {
         match &arguments.action {
             TopicsAction::List => list(&*log, common).await,
             TopicsAction::Tail { topic, records } => tail(&*log, topic, *records, common).await,
-            TopicsAction::DeadLetters { requeue } => letters(&*log, *requeue, common).await,
+            TopicsAction::DeadLetters { requeue } => letters(&*log, *requeue, &arguments.out, common).await,
         }
     })
 }
@@ -72,6 +82,18 @@ pub fn run(arguments: &args::Topics, common: &Common) -> Outcome {
 async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
     let described = log.topics().await.map_err(anyhow::Error::from)?;
     let groups = log.groups().await.map_err(anyhow::Error::from)?;
+    let newest = newest_revision(log).await.map_err(anyhow::Error::from)?;
+    let current = newest.map(|revision| revision.fingerprints()).unwrap_or_default();
+    let mut groups: Vec<_> = groups
+        .into_iter()
+        .map(|group| GroupLine {
+            group: group.group.to_string(),
+            holder: group.holder,
+            lag: group.lag,
+            older_revision: !current.contains(&group.group.fingerprint),
+        })
+        .collect();
+    groups.sort_by_key(|group| group.older_revision);
     let topics = Topics {
         topics: described
             .into_iter()
@@ -82,10 +104,7 @@ async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
                 bytes: topic.bytes,
             })
             .collect(),
-        groups: groups
-            .into_iter()
-            .map(|group| GroupLine { group: group.group.to_string(), holder: group.holder, lag: group.lag })
-            .collect(),
+        groups,
     };
     if common.json {
         print_json(&topics)?;
@@ -99,7 +118,8 @@ async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
     print(&format!("\n{:32} {:>8}  held by", "group", "lag"));
     for group in &topics.groups {
         let holder = group.holder.as_deref().unwrap_or("nobody");
-        print(&format!("{:32} {:>8}  {holder}", group.group, thousands(group.lag)));
+        let older = if group.older_revision { "  (older revision)" } else { "" };
+        print(&format!("{:32} {:>8}  {holder}{older}", group.group, thousands(group.lag)));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -117,43 +137,76 @@ async fn tail(log: &dyn TopicLog, name: &str, count: usize, common: &Common) -> 
             newest.pop_front();
         }
     }
-    let lines: Vec<_> = newest.iter().map(describe).collect();
     if common.json {
-        print_json(&std::collections::BTreeMap::from([("records", &lines)]))?;
+        let lines = newest.iter().map(record_line).collect::<Result<Vec<_>, _>>();
+        let lines = lines.context("cannot write the records")?;
+        print_json(&BTreeMap::from([("records", &lines)]))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for line in lines {
-        print(&format!("{}@{} {}", line.partition, line.position, line.message));
+    for record in &newest {
+        print(&format!("{}@{} {}", record.partition, record.position.0, describe(record)));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(record: &Received) -> RecordLine {
-    let (key, message) = match record.topic {
-        Topic::State(_) => {
-            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-            (text(&record.key), text(&record.value))
-        }
-        _ => {
-            let key: String = record.key.iter().map(|byte| format!("{byte:02x}")).collect();
-            let message = match Message::decode(&record.value) {
-                Ok(message) => format!("{message:?}"),
-                Err(error) => format!("unreadable: the record {error}"),
-            };
-            (key, message)
+/// A record in one line for people.
+fn describe(record: &Received) -> String {
+    match (record.topic, Message::decode(&record.value)) {
+        (Topic::State(_), _) => format!("{} {}", text(&record.key), text(&record.value)),
+        (_, Ok(message)) => format!("{message:?}"),
+        (_, Err(error)) => format!("unreadable: the record {error}"),
+    }
+}
+
+/// A record for programs.
+fn record_line(record: &Received) -> serde_json::Result<RecordLine> {
+    let (key, kind, message) = match (record.topic, Message::decode(&record.value)) {
+        (Topic::State(_), _) => (text(&record.key), None, Value::String(text(&record.value))),
+        (_, decoded) => {
+            let key = record.key.iter().map(|byte| format!("{byte:02x}")).collect();
+            match decoded {
+                Ok(message) => (key, Some(format!("{:?}", message.kind())), body(&message)?),
+                Err(error) => (key, None, Value::String(format!("unreadable: the record {error}"))),
+            }
         }
     };
-    RecordLine {
+    Ok(RecordLine {
         partition: record.partition,
         position: record.position.0,
         key,
         clip: record.headers.clip.map(|clip| clip.to_string()),
         trace: record.headers.trace.map(|trace| trace.to_string()),
+        kind,
         message,
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn body(message: &Message) -> serde_json::Result<Value> {
+    match message {
+        Message::InputOffered(message) => serde_json::to_value(message),
+        Message::InputSealed(message) => serde_json::to_value(message),
+        Message::ClipFound(message) => serde_json::to_value(message),
+        Message::ClipCurated(message) => serde_json::to_value(message),
+        Message::ClipDecoded(message) => serde_json::to_value(message),
+        Message::ClipAccepted(message) => serde_json::to_value(message),
+        Message::PoolSealed(message) => serde_json::to_value(message),
+        Message::PoolComposed(message) => serde_json::to_value(message),
+        Message::SampleComposed(message) => serde_json::to_value(message),
+        Message::RecipeSkipped(message) => serde_json::to_value(message),
+        Message::Rejected(message) => serde_json::to_value(message),
+        // Its raw bytes would be a list of numbers.
+        Message::DeadLetter(letter) => serde_json::to_value(line(letter)),
+        Message::RecordRequeued(message) => serde_json::to_value(message),
+        Message::RevisionDeclared(message) => serde_json::to_value(message),
+        Message::RunFinished(message) => serde_json::to_value(message),
     }
 }
 
-async fn letters(log: &dyn TopicLog, requeue: bool, common: &Common) -> Outcome {
+async fn letters(log: &dyn TopicLog, requeue: bool, out: &Path, common: &Common) -> Outcome {
     let letters = dead_letters::list(log).await.map_err(anyhow::Error::from)?;
     let put_back = match requeue {
         true => dead_letters::requeue(log).await.map_err(anyhow::Error::from)?,
@@ -178,7 +231,10 @@ async fn letters(log: &dyn TopicLog, requeue: bool, common: &Common) -> Outcome 
     match (lines.len(), requeue) {
         (0, _) => print("no dead letters"),
         (_, true) => print(&format!("{put_back} put back; the next run takes them up")),
-        (_, false) => print("`counterpoint topics dead-letters --requeue` puts them back"),
+        (_, false) => {
+            let flags = log_flags(common, out);
+            print(&format!("`counterpoint topics dead-letters --requeue {flags}` puts them back"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
