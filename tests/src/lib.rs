@@ -1,6 +1,13 @@
 //! What the end-to-end tests share.
 
 pub mod browser;
+pub mod collector;
+pub mod film;
+pub mod out;
+pub mod program;
 mod report_check;
+mod shared;
+pub mod workplace;
 
 pub use report_check::{ReportFacts, ReportFault, check_report};
+pub use shared::{real_run, shared};

@@ -1,0 +1,9 @@
+//! The commands as another program calls them: flags, outputs, exit codes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
+mod classes;
+mod looking;
+mod media;
+mod revisions;
+mod usage;

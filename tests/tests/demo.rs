@@ -1,0 +1,78 @@
+//! The demo: a corpus of its own making, through the whole pipeline, to a report.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use counterpoint_messages::RecipeName;
+use counterpoint_tests::{
+    check_report,
+    out::{Out, assert_adds_up, number},
+    program::Program,
+};
+use tempfile::TempDir;
+
+fn demo(out: &Path, seed: &str, clips: &str) -> Program {
+    Program::counterpoint(["demo", "--seed", seed, "--clips-per-class", clips, "--out"]).with([out])
+}
+
+fn clips(out: &Path) -> BTreeSet<PathBuf> {
+    let files = fs::read_dir(out.join("corpus/clips")).unwrap().map(Result::unwrap);
+    files.map(|file| PathBuf::from(file.file_name())).collect()
+}
+
+#[test]
+fn the_demo_finds_what_was_planted_and_a_second_one_changes_nothing() {
+    let folder = TempDir::new().unwrap();
+    let out = Out::at(&folder.path().join("out"));
+    let ended = demo(&out.path(""), "1", "3").run().done();
+    let report = out.path("report.html");
+    assert!(ended.stdout.ends_with(&format!("report: {}\n", report.display())), "{}", ended.stdout);
+
+    let summary = out.summary();
+    assert_adds_up(&summary);
+    assert_eq!(number(&summary["found"]), clips(&out.path("")).len() as u64);
+    assert_eq!(number(&summary["unlabelled"]), 2, "{summary:#}");
+    assert_eq!(number(&summary["labels_without_clip"]), 2, "{summary:#}");
+    assert_eq!(number(&summary["rejected"]["curator"]["several_classes"]), 2, "{summary:#}");
+    for fault in ["silent", "black", "static"] {
+        assert_eq!(number(&summary["rejected"]["gate"][fault]), 3, "{fault}: {summary:#}");
+    }
+    assert!(number(&summary["accepted"]) >= 3 * 8, "every good clip passes: {summary:#}");
+    for recipe in RecipeName::ALL.map(RecipeName::as_str) {
+        assert!(number(&summary["composed"][recipe]) > 0, "{recipe}: {summary:#}");
+    }
+    let facts = check_report(&report, "demo").unwrap();
+    assert!(facts.players >= 7, "{facts:?}");
+
+    let (manifest, records) = (out.manifest(), out.records());
+    demo(&out.path(""), "1", "3").run().done();
+    assert_eq!((out.manifest(), out.summary()), (manifest, summary));
+    for topic in ["clips", "curated", "decoded", "accepted", "samples", "skipped", "rejected"] {
+        assert_eq!(out.records()[topic], records[topic], "{topic}");
+    }
+}
+
+#[test]
+fn another_seed_makes_another_corpus_and_the_same_seed_the_same() {
+    let folder = TempDir::new().unwrap();
+    let corpus = |name: &str, seed: &str| {
+        let out = folder.path().join(name);
+        // The corpus is made first, whatever becomes of the run on it.
+        demo(&out, seed, "1")
+            .env("COUNTERPOINT_COMPOSER__PLAN", "nowhere.toml")
+            .run()
+            .ended_with(2, &["nowhere.toml"]);
+        let clips = clips(&out);
+        let bytes: Vec<_> =
+            clips.iter().map(|clip| fs::read(out.join("corpus/clips").join(clip)).unwrap()).collect();
+        (clips, bytes)
+    };
+    let (first, again, other) = (corpus("first", "1"), corpus("again", "1"), corpus("other", "2"));
+    assert!(first == again, "the same bytes under the same names");
+    assert!(first.0.is_disjoint(&other.0), "{:?} {:?}", first.0, other.0);
+}
