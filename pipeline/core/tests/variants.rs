@@ -333,17 +333,17 @@ fn the_ids_of_a_tiny_pool_never_change() {
             Composition::Skipped(skip) => format!("{} skipped {}", skip.recipe, skip.id),
         })
         .collect();
-    assert_eq!(sealed.id.to_string(), "afdcec648d21d1ebfb24e9480a96f060");
+    assert_eq!(sealed.id.to_string(), "d45775fd0ed5b1aef5768be83c6d6eec");
     assert_eq!(
         first,
         [
-            "aligned 2d946a4a7d9626b4837b6f79a121ab26",
-            "misaligned c7cbfbbcd0a3c535dc1db9c38b1c7241",
-            "swapped skipped a4369f12a1cc8479f47bad9711448e4f",
-            "mixup 26ad13ca919dadd1ce2cd5809452b8f4",
-            "shift 7bd9a663cc0942a0fbeac45d91c4a558",
-            "audio_removed 2c3ef77c621be74fabad4d2dd3b4370a",
-            "frames_zeroed 26ae7292b3724ccdfb0bf21563bca9b0",
+            "aligned 6a017dcb2bc1d6b0bc5a13b1b4e89472",
+            "misaligned ab29b968fb456f99ccd14921995500fe",
+            "swapped skipped 5d65f0231fec4a7a674aeee2c3c42443",
+            "mixup 418b86a4c807ab0360d830422d562bc8",
+            "shift 0b24e0ce4003ab8f93cbd900dbe86400",
+            "audio_removed 8ea4d6e78976ef22b59c6f4b7620e868",
+            "frames_zeroed a1eb954690731d39836fe9ace98619a8",
         ]
     );
 }
