@@ -15,7 +15,7 @@ use tokio::{
 use super::{
     Order, Profile, Stage, Work,
     actor::{Ending, Phase, StageHealth, StageOptions},
-    attempts::Attempts,
+    attempts::{Attempts, Suspect},
     batch::Batch,
     lane::Lane,
     records::Returned,
@@ -39,6 +39,7 @@ pub(super) struct Cycle<S: Stage> {
     pub(super) generation: u64,
     pub(super) lanes: BTreeMap<Place, Lane>,
     pub(super) attempts: Attempts,
+    pub(super) suspect: Option<Suspect>,
     pub(super) batch: Batch,
     pub(super) running: JoinSet<Returned<Outcome<S>>>,
     health: watch::Sender<StageHealth>,
@@ -83,6 +84,7 @@ impl<S: Stage> Cycle<S> {
             generation: 0,
             lanes: BTreeMap::new(),
             attempts: Attempts::default(),
+            suspect: None,
             batch: Batch::default(),
             running: JoinSet::new(),
             health,
@@ -114,6 +116,7 @@ impl<S: Stage> Cycle<S> {
                 Ok(Some(ending)) | Err(Halt::Ending(ending)) => break ending,
             }
         };
+        self.suspect = None;
         self.running.abort_all();
         if let Some(member) = &self.member {
             // Where this fails the lease runs out by itself.
@@ -139,6 +142,9 @@ impl<S: Stage> Cycle<S> {
         self.harvest();
         if self.commit_is_due() {
             self.commit().await?;
+            if self.running.is_empty() {
+                self.suspect = None;
+            }
             return Ok(None);
         }
         if self.draining && self.running.is_empty() {
@@ -328,6 +334,7 @@ impl<S: Stage> Cycle<S> {
 
     /// Commits what is certain and forgets the rest; the log assigns anew, with the committed state.
     async fn go_back(&mut self) -> Result<(), Halt> {
+        self.suspect = None;
         if let Some(pause) = &self.paused {
             sleep_until(pause.until).await;
         }

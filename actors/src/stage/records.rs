@@ -14,7 +14,7 @@ use tracing::Span;
 use super::{
     Effects, Fault, Order, Output, Record, Stage, Step, Work,
     actor::Ending,
-    attempts::MAX_ATTEMPTS,
+    attempts::{MAX_ATTEMPTS, suspect},
     batch::outgoing,
     cycle::{Cycle, Halt, Outcome, Place},
     failpoints,
@@ -56,6 +56,9 @@ impl<S: Stage> Cycle<S> {
                 let reason = "the process died each time this record was worked on";
                 return self.give_up(&received, MAX_ATTEMPTS, reason);
             }
+            if self.suspect.is_none() {
+                self.suspect = Some(suspect().await);
+            }
             self.announce(&received, tried + 1).await?;
         }
         let span = tracing::info_span!(
@@ -76,6 +79,7 @@ impl<S: Stage> Cycle<S> {
         });
         if announced && self.profile.blameless {
             self.announce(&record.received, tried).await?;
+            self.suspect = None;
         }
         match planned {
             Ok(Ok(Step::Done(effects))) => self.finished(place, record, effects, &span),
