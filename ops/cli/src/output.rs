@@ -6,6 +6,7 @@ use std::{
     process::ExitCode,
 };
 
+pub use counterpoint_pages::count as thousands;
 use serde::Serialize;
 
 /// Why a command did not do what it was asked.
@@ -72,19 +73,6 @@ pub fn say(line: &str) {
 pub fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?);
     Ok(())
-}
-
-/// A number with its thousands apart.
-pub fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

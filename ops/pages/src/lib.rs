@@ -15,6 +15,7 @@ mod words;
 
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Serde};
 
+pub use format::count;
 pub use open_point::OpenPoint;
 pub use plot::PlotError;
 pub use report::Report;
