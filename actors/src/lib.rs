@@ -4,6 +4,7 @@
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
+pub mod audit;
 pub mod composer;
 pub mod coordinator;
 pub mod curator;

@@ -92,6 +92,14 @@ impl Out {
         text(&reject.unwrap_or_else(|| panic!("{video} was not rejected: {way:?}"))["what"])
     }
 
+    /// What `status --audit` finds, which must be nothing.
+    ///
+    /// # Panics
+    /// If something is lost, there twice, or missing.
+    pub fn audit(&self) -> Value {
+        self.ask(["status", "--audit"])
+    }
+
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Program {
         Program::counterpoint(arguments).with(["--json", "--out"]).with([&self.folder])
     }

@@ -259,6 +259,10 @@ pub struct Status {
     /// Output folder of the run that is meant, unless --broker names a log
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Check that nothing is lost, nothing is there twice and no media is missing; reads every object of
+    /// the run, and ends with 1 if something is wrong
+    #[arg(long, conflicts_with = "clip")]
+    pub audit: bool,
 }
 
 fn device(text: &str) -> Result<String, String> {

@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, ExistingRun, objects, plan, setting, workers},
+    context::{Classification, ExistingRun, objects, plan, plan_of_run, seed_of_run, setting, workers},
     output::{Failure, Outcome, print, print_json, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
@@ -147,11 +147,11 @@ async fn composed_anew(
     let classification = Classification::of_run(revision, store)?;
     let plan = match plan {
         Some(plan) => plan,
-        None => run_plan(revision, store)?,
+        None => plan_of_run(revision, store)?,
     };
     let seed = match seed {
         Some(seed) => seed,
-        None => setting(revision, "composer", "seed")?.parse().context("seed of the run")?,
+        None => seed_of_run(revision)?,
     };
     let settings = revision.fingerprint(StageName::Composer);
     let mut samples = Vec::new();
@@ -174,12 +174,6 @@ async fn composed_anew(
     }
     samples.sort_by_key(|sample| sample.id);
     Ok(samples)
-}
-
-/// The plan that the run kept.
-fn run_plan(revision: &Revision, store: &Store) -> anyhow::Result<Plan> {
-    let text = String::from_utf8(store.get(setting(revision, "composer", "plan")?.parse()?)?)?;
-    Ok(Plan::from_toml(&text, "the run's plan")?)
 }
 
 async fn newest_pool(

@@ -52,6 +52,9 @@ struct Status<'a> {
 }
 
 pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
+    if arguments.audit {
+        return super::audit::run(&arguments.out, common);
+    }
     actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.out).await?;
         match &arguments.clip {
