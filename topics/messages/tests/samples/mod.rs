@@ -4,11 +4,23 @@ use std::collections::BTreeMap;
 
 use counterpoint_messages::*;
 
+/// What a golden file of this version reads as today: for an older version the same messages with the
+/// documented defaults in place of what it could not say.
+pub fn published(kind: MessageKind, version: u16) -> Vec<Message> {
+    match (kind, version) {
+        (MessageKind::InputOffered, 1) => vec![input_offered().into()],
+        _ => of(kind),
+    }
+}
+
 /// Messages of a kind. What stands here is published: `tests/golden` holds its bytes, so messages are
-/// added at the end and never changed.
+/// added at the end and never changed; what an older version said moves to [`published`].
 pub fn of(kind: MessageKind) -> Vec<Message> {
     match kind {
-        MessageKind::InputOffered => vec![input_offered().into()],
+        MessageKind::InputOffered => vec![
+            InputOffered { offered_at_ms: 1_764_000_000_000, ..input_offered() }.into(),
+            InputOffered { offered_at_ms: -1, follow: true, seal: false, ..input_offered() }.into(),
+        ],
         MessageKind::ClipFound => vec![
             ClipFound { clip: clip(), media: file() }.into(),
             ClipFound { clip: bare_clip(), media: file() }.into(),
@@ -39,6 +51,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             .into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Source, clip: None, key: vec![] }.into(),
         ],
+        MessageKind::FormatDeclared => vec![FormatDeclared { level: 2 }.into()],
     }
 }
 
@@ -128,6 +141,9 @@ fn input_offered() -> InputOffered {
         ],
         ontology: "ontology.json".into(),
         nonce: 3,
+        offered_at_ms: 0,
+        follow: false,
+        seal: true,
     }
 }
 
