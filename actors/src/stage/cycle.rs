@@ -17,6 +17,7 @@ use super::{
     actor::{Ending, Phase, StageHealth, StageOptions},
     attempts::{Attempts, Suspect},
     batch::Batch,
+    failpoints,
     lane::Lane,
     records::Returned,
 };
@@ -302,6 +303,7 @@ impl<S: Stage> Cycle<S> {
             return Ok(());
         }
         let (records, outputs) = (self.batch.records(), self.batch.outputs());
+        failpoints::before_commit(self.profile.stage);
         let commit = self.batch.take();
         let positions = commit.positions.clone();
         let started = Instant::now();

@@ -97,12 +97,15 @@ impl<S: Stage> Cycle<S> {
         let (generation, tools) = (self.generation, Arc::clone(&self.tools));
         let position = record.received.position;
         let started = Instant::now();
-        let point = failpoints::Point::of(self.profile.stage, "work", record);
+        let [before, after] =
+            ["work", "worked"].map(|point| failpoints::Point::of(self.profile.stage, point, record));
         self.running.spawn_blocking(move || {
             let result = span.in_scope(|| {
                 guarded(|| {
-                    point.reached();
-                    work.perform(&tools)
+                    before.reached();
+                    let outcome = work.perform(&tools);
+                    after.reached();
+                    outcome
                 })
             });
             Returned { generation, place, position, span, started, result }
@@ -128,7 +131,9 @@ impl<S: Stage> Cycle<S> {
                 let concluded = span.in_scope(|| {
                     guarded(|| {
                         failpoints::reached(name, "conclude", &record);
-                        stage.conclude(&record, outcome)
+                        let effects = stage.conclude(&record, outcome);
+                        failpoints::reached(name, "concluded", &record);
+                        effects
                     })
                 });
                 match concluded {
