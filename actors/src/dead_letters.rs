@@ -6,7 +6,7 @@ use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
 use counterpoint_messages::{Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, Topic};
 use futures::TryStreamExt;
 
-use crate::projection::newest_revision;
+use crate::{format, projection::newest_revision};
 
 /// Dead letters of the newest revision that were not put back.
 ///
@@ -48,6 +48,7 @@ async fn waiting(log: &dyn TopicLog) -> Result<Vec<(DeadLetter, Option<Fingerpri
 /// # Errors
 /// If the log cannot be read or written.
 pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
+    let level = format::level(log).await?;
     let mut put_back = 0;
     for (letter, revision) in waiting(log).await? {
         // A topic of a later version of this program: it is for that one to put the record back.
@@ -61,8 +62,7 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
             clip: letter.clip,
             key: letter.key.clone(),
         });
-        let value =
-            word.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+        let value = word.encode(level).map_err(|error| format::refused(&error))?;
         let back = Outgoing {
             topic,
             partition: letter.partition,

@@ -9,6 +9,7 @@ pub mod coordinator;
 pub mod curator;
 pub mod dead_letters;
 pub mod decoder;
+pub mod format;
 pub mod gate;
 pub mod materialise;
 pub mod media;

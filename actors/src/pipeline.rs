@@ -1,6 +1,10 @@
 //! The pipeline as a whole: which stages there are, how they are started, and when a run has ended.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
@@ -17,6 +21,7 @@ use crate::{
     coordinator::Coordinator,
     curator::Curator,
     decoder::Decoder,
+    format,
     gate::Gate,
     projection::newest_revision,
     reporter::Reporter,
@@ -150,8 +155,7 @@ impl Pipeline {
 /// Names this process and no other, however soon its number is used again.
 fn session() -> String {
     static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let since_1970 =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
 }
 
@@ -228,9 +232,24 @@ pub async fn offer(
         detail: &format!("input {nonce} {clips} {labels:?} {ontology}"),
     }
     .id();
-    let input = InputOffered { id, clips: clips.to_owned(), labels, ontology: ontology.to_owned(), nonce };
+    let input = InputOffered {
+        id,
+        clips: clips.to_owned(),
+        labels,
+        ontology: ontology.to_owned(),
+        nonce,
+        offered_at_ms: now_ms(),
+        follow: false,
+        seal: true,
+    };
     append(log, Topic::Inputs, id, input.into()).await?;
     Ok(id)
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// Inputs offered so far, the newest last.
@@ -306,18 +325,17 @@ fn run_finished(record: &counterpoint_log::Received, revision: &Revision) -> Opt
     }
 }
 
-/// Writes a message outside any stage.
+/// Writes a message outside any stage, at the format level of the log.
 ///
 /// # Errors
-/// If it is too large or the log cannot be written.
+/// If it is too large, if the log has to be upgraded for it, or if the log cannot be read or written.
 pub async fn append(
     log: &dyn TopicLog,
     topic: Topic,
     key: RecordId,
     message: Message,
 ) -> Result<(), LogError> {
-    let value =
-        message.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+    let value = message.encode(format::level(log).await?).map_err(|error| format::refused(&error))?;
     let headers = Headers::default();
     log.append(vec![Outgoing { topic, partition: 0, key: key.0.to_vec(), value, headers }]).await
 }

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use counterpoint_log::{Outgoing, Position, Received};
-use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
+use counterpoint_messages::{
+    Cause, DeadLetter, DecodeError, EncodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES,
+};
 use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
@@ -152,6 +154,13 @@ impl<S: Stage> Cycle<S> {
             span.in_scope(|| outputs.iter().map(|output| self.write(output)).collect());
         let outputs = match written {
             Ok(outputs) => outputs,
+            Err(error) if error.is_mended_by_upgrade() => {
+                // No fault of the record. It is worked on again once the log is raised, which shows when the
+                // partitions are assigned anew.
+                self.put(place, record.received.position, Status::Waiting(record.received));
+                self.pause(&format!("an output {error}"))?;
+                return Err(Halt::Restore);
+            }
             Err(error) => return self.failed(place, &record, &format!("an output {error}")),
         };
         let position = record.received.position;
@@ -172,7 +181,7 @@ impl<S: Stage> Cycle<S> {
         Ok(())
     }
 
-    fn write(&self, output: &Output) -> Result<Outgoing, DecodeError> {
+    fn write(&self, output: &Output) -> Result<Outgoing, EncodeError> {
         match &output.message {
             Message::Rejected(rejected) => {
                 events::ClipRejected { stage: rejected.stage, reason: rejected.reason }.emit();
@@ -193,7 +202,8 @@ impl<S: Stage> Cycle<S> {
         } else {
             trace::current()
         };
-        outgoing(output, self.log.partitions(output.topic), self.options.fingerprint, trace)
+        let partitions = self.log.partitions(output.topic);
+        outgoing(output, self.level, partitions, self.options.fingerprint, trace)
     }
 
     /// Counts the attempt; the third ends in dead letters.
@@ -252,7 +262,8 @@ impl<S: Stage> Cycle<S> {
             begins_trace: false,
             message: letter.into(),
         };
-        let outputs = match outgoing(&output, 1, self.options.fingerprint, received.headers.trace) {
+        let outputs = match outgoing(&output, self.level, 1, self.options.fingerprint, received.headers.trace)
+        {
             Ok(letter) => vec![letter],
             Err(error) => {
                 return Err(Halt::Ending(Ending::Hopeless(format!("a dead letter {error}"))));

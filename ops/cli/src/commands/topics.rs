@@ -203,6 +203,7 @@ fn body(message: &Message) -> serde_json::Result<Value> {
         Message::RecordRequeued(message) => serde_json::to_value(message),
         Message::RevisionDeclared(message) => serde_json::to_value(message),
         Message::RunFinished(message) => serde_json::to_value(message),
+        Message::FormatDeclared(message) => serde_json::to_value(message),
     }
 }
 
