@@ -11,6 +11,8 @@ pub mod dead_letters;
 pub mod decoder;
 pub mod format;
 pub mod gate;
+pub mod held_up;
+pub mod later;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;

@@ -44,7 +44,7 @@ pub(super) struct Cycle<S: Stage> {
     /// Format level of the log when the partitions were assigned.
     pub(super) level: FormatLevel,
     pub(super) running: JoinSet<Returned<Outcome<S>>>,
-    health: watch::Sender<StageHealth>,
+    pub(super) health: watch::Sender<StageHealth>,
     member: Option<Box<dyn Member>>,
     epoch: Option<Epoch>,
     caught_up: bool,
@@ -205,11 +205,17 @@ impl<S: Stage> Cycle<S> {
             }
             Event::Assigned { epoch, partitions, committed, state } => {
                 self.epoch = Some(epoch);
+                let mut had_held = false;
                 self.health.send_modify(|health| {
                     for (topic, partition, position) in committed {
                         health.committed.insert((topic, partition), position);
                     }
+                    health.assigned = partitions.iter().copied().collect();
+                    had_held = !std::mem::take(&mut health.held).is_empty();
                 });
+                if had_held {
+                    events::PartitionsHeld { stage: self.profile.stage, partitions: 0, newest: None }.emit();
+                }
                 self.generation += 1;
                 self.lanes = partitions.iter().map(|place| (*place, Lane::default())).collect();
                 self.batch = Batch::default();
@@ -256,6 +262,10 @@ impl<S: Stage> Cycle<S> {
                 self.commit().await?;
                 self.generation += 1;
                 self.lanes.clear();
+                self.health.send_modify(|health| {
+                    health.assigned.clear();
+                    health.held.clear();
+                });
                 drop(ack);
             }
             Event::Fenced { holder } => {

@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use counterpoint_log::{Outgoing, Position, Received};
-use counterpoint_messages::{
-    Cause, DeadLetter, DecodeError, EncodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES,
-};
+use counterpoint_messages::{Cause, DeadLetter, EncodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
 use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
@@ -23,6 +21,7 @@ use super::{
     guard::guarded,
     lane::{Finished, Status},
 };
+use crate::later::LaterRecord;
 
 /// What a piece of work came back with, and to which record it belongs.
 pub(super) struct Returned<O> {
@@ -45,9 +44,9 @@ impl<S: Stage> Cycle<S> {
         }
         let message = match Message::decode(&received.value) {
             Ok(message) => message,
-            Err(error @ (DecodeError::Newer { .. } | DecodeError::UnknownKind(_))) => {
-                let reason = format!("a record of {} {error}; nothing was skipped", received.topic);
-                return Err(Halt::Ending(Ending::Hopeless(reason)));
+            Err(error) if error.is_of_later_release() => {
+                self.hold(place, LaterRecord::new(&received, error));
+                return Ok(());
             }
             Err(error) => return self.give_up(&received, 1, &format!("the record {error}")),
         };
@@ -93,6 +92,20 @@ impl<S: Stage> Cycle<S> {
             Ok(Err(error)) => self.failed(place, &record, &error.to_string()),
             Err(panic) => self.failed(place, &record, &panic),
         }
+    }
+
+    /// Leaves a partition alone from this record on; the others go on.
+    fn hold(&mut self, place: Place, record: LaterRecord) {
+        if let Some(lane) = self.lanes.get_mut(&place) {
+            lane.hold(record.position);
+        }
+        let mut partitions = 0;
+        self.health.send_modify(|health| {
+            health.held.insert(place, record.clone());
+            partitions = health.held.len() as u64;
+        });
+        let newest = Some(record.to_string());
+        events::PartitionsHeld { stage: self.profile.stage, partitions, newest: newest.as_deref() }.emit();
     }
 
     fn spawn(&mut self, place: Place, work: S::Work, record: &Record, span: Span) {
