@@ -250,6 +250,16 @@ pub enum TopicsAction {
         #[arg(long)]
         requeue: bool,
     },
+    /// Let the log be written in the newest versions of its messages, which earlier releases cannot read
+    ///
+    /// Until then a log that an earlier release began is written as that release wrote it, so that both can
+    /// work on it. Records that are there stay as they are and are read for ever. There is no way back: a
+    /// program of an earlier release stops at the first record of a version it does not know.
+    Upgrade {
+        /// Do it although processes are at work on the log: all of them are of this release
+        #[arg(long)]
+        while_running: bool,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    Tools,
+    Tools, later,
     materialise::{materialise, write_manifest},
     projection::samples_of,
     publisher::{Page, Publisher},
@@ -187,11 +187,16 @@ async fn newest_pool(
         if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
             continue;
         }
-        if let Ok(Message::PoolSealed(sealed)) = Message::decode(&record.value)
-            && sealed.split == split
-            && newest.as_ref().is_none_or(|newest| newest.generation < sealed.generation)
-        {
-            newest = Some(sealed);
+        match later::read(&record) {
+            Ok(Some(Message::PoolSealed(sealed)))
+                if sealed.split == split
+                    && newest.as_ref().is_none_or(|newest| newest.generation < sealed.generation) =>
+            {
+                newest = Some(sealed);
+            }
+            Ok(_) => {}
+            // It may be the newest one, whose samples are asked for.
+            Err(record) => anyhow::bail!("{record}"),
         }
     }
     Ok(newest)
