@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint_log::{LogError, Position, Received, TopicLog};
 use counterpoint_messages::{
-    ClipAccepted, DeadLetter, DecodeError, IdSum, InputSealed, MediaObject, Message, PoolComposed,
-    PoolSealed, RecipeSkipped, RecordId, RunFinished, SampleComposed, StageName, Topic,
+    ClipAccepted, DeadLetter, IdSum, InputSealed, MediaObject, Message, PoolComposed, PoolSealed,
+    RecipeSkipped, RecordId, RunFinished, SampleComposed, StageName, Topic,
 };
 use futures::TryStreamExt;
 
@@ -135,7 +135,7 @@ impl Evidence {
             let message = match Message::decode(&record.value) {
                 Ok(message) => message,
                 Err(error) => {
-                    let is_newer = matches!(error, DecodeError::Newer { .. } | DecodeError::UnknownKind(_));
+                    let is_newer = error.is_of_later_release();
                     self.unreadable.push((topic, record.partition, record.position, is_newer));
                     continue;
                 }
@@ -205,7 +205,7 @@ impl Evidence {
                 self.finished_inputs.extend(&finished.inputs);
                 self.finished = Some(finished);
             }
-            Message::DeadLetter(_) | Message::RevisionDeclared(_) => {}
+            Message::DeadLetter(_) | Message::RevisionDeclared(_) | Message::FormatDeclared(_) => {}
         }
     }
 
