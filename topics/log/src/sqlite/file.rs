@@ -66,6 +66,9 @@ impl LogFile {
             }
             ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen => self
                 .invalid(format!("cannot be opened for writing ({error}): check its owner and permissions")),
+            ErrorCode::DatabaseBusy => self.unavailable(
+                "another process holds its lock for long; if one is suspended, let it go on or end it",
+            ),
             // What the program asks is fixed, so a table it cannot find was not made by it.
             ErrorCode::Unknown if extended == ffi::SQLITE_ERROR => self.corrupt(error),
             _ => self.unavailable(error),
