@@ -212,9 +212,6 @@ fn broker_restart(round: &Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) ->
 
 /// A folder of its own: the disk comes first, the run second.
 fn full_disk(round: &mut Round<'_>, tally: &mut Tally) -> bool {
-    if round.folder.exists() {
-        return false;
-    }
     let Some(disk) = SmallDisk::mount(&round.folder, "600k") else {
         let _ = std::fs::remove_dir(&round.folder);
         return false;

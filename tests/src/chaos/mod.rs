@@ -119,6 +119,11 @@ impl<'a> Campaign<'a> {
                     menu.shuffle(rng);
                     menu.pop().expect("a menu")
                 });
+                if disturbance == Disturbance::FullDisk && round.folder.exists() {
+                    // The disk comes first, so it begins the next round.
+                    menu.push(disturbance);
+                    break;
+                }
                 eprintln!("round {number}: {disturbance:?}");
                 if disturbance.strike(&mut round, rng, tally) {
                     break;
