@@ -108,6 +108,26 @@ fn changed_settings_reuse_what_did_not_change() {
 }
 
 #[test]
+fn another_seed_seals_and_composes_anew_and_does_nothing_else_again() {
+    let mut harness = Harness::with_clips(8);
+    let log = sqlite(&harness);
+    harness.run(&log);
+    let (before, manifest) = (records(&log), harness.manifest());
+    let prepared = harness.media.prepared.load(Ordering::Relaxed);
+    harness.settings.seed = 7;
+    harness.run(&log);
+    let after = records(&log);
+    assert_eq!(harness.media.prepared.load(Ordering::Relaxed), prepared, "nothing is decoded again");
+    for topic in ["clips", "curated", "decoded", "accepted", "rejected"] {
+        assert_eq!(after[topic], before[topic], "{topic} is reused");
+    }
+    for topic in ["pools", "samples"] {
+        assert_eq!(after[topic], 2 * before[topic], "{topic} is made anew");
+    }
+    assert_ne!(harness.manifest(), manifest);
+}
+
+#[test]
 fn stages_may_be_split_and_stopped_anywhere() {
     let harness = Harness::with_clips(16);
     let whole = harness.run(&memory());

@@ -61,3 +61,25 @@ fn a_stage_told_to_start_again_repeats_itself_and_those_below_it_only() {
     workplace.run().run().done();
     assert_eq!(out.records()["samples"], after["samples"], "it does not start again by itself");
 }
+
+#[test]
+fn another_seed_and_a_replayed_composer_compose_anew_from_the_clips_that_are_there() {
+    let workplace = Workplace::with_clips(4);
+    let out = workplace.out();
+    workplace.run().run().done();
+    let (before, media, manifest) = (out.records(), objects(&out), out.manifest());
+    workplace.run().with(["--seed", "5", "--new-revision"]).run().done();
+    let reseeded = out.records();
+    assert_ne!(out.manifest(), manifest, "the seed decides what is made");
+    workplace.run().with(["--seed", "5", "--from", "composer"]).run().done();
+    let replayed = out.records();
+    for topic in ["clips", "curated", "decoded", "accepted", "rejected"] {
+        assert_eq!([reseeded[topic], replayed[topic]], [before[topic]; 2], "{topic} is reused");
+    }
+    for topic in ["pools", "samples"] {
+        let times = [reseeded[topic], replayed[topic]].map(|records| records / before[topic]);
+        assert_eq!(times, [2, 3], "{topic} is made anew each time");
+    }
+    assert!(objects(&out).is_superset(&media));
+    assert_eq!(number(&out.summary()["revision"]), 3);
+}

@@ -257,3 +257,23 @@ async fn a_full_disk_loses_nothing_and_the_log_works_again_when_there_is_space()
     tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(read(scan(&open(folder).unwrap(), Topic::Samples).await), written);
 }
+
+#[tokio::test]
+async fn a_stage_and_a_topic_of_a_later_release_are_passed_over_and_not_taken_for_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = open(folder.path()).unwrap();
+    log.append(vec![record(Topic::Clips, vec![1])]).await.unwrap();
+    let group = Group { stage: StageName::Curator, fingerprint: Fingerprint([1; 8]) };
+    let later = rusqlite::Connection::open(file(folder.path())).unwrap();
+    for (group, topic) in [
+        (group.to_string(), "clips"),
+        (group.to_string(), "topic-of-a-later-release"),
+        ("stage-of-a-later-release.0101010101010101".to_owned(), "clips"),
+    ] {
+        later.execute("INSERT INTO positions VALUES (?1, ?2, 0, 1)", [&group, topic]).unwrap();
+    }
+    later.execute("INSERT INTO totals VALUES ('topic-of-a-later-release', 0, 1, 1, 0)", []).unwrap();
+    let groups = log.groups().await.unwrap();
+    assert_eq!(groups.iter().map(|group| (group.group, group.lag)).collect::<Vec<_>>(), [(group, 0)]);
+    assert_eq!(log.topics().await.unwrap().len(), Topic::all().count());
+}

@@ -191,15 +191,13 @@ impl Reader {
             let fault = |error| self.file.fault(error);
             let mut described: BTreeMap<String, GroupDescription> = BTreeMap::new();
             for (name, topic) in read_topics(connection).map_err(fault)? {
-                let topic = Topic::parse(&topic)
-                    .ok_or_else(|| self.file.corrupt(format!("it names a topic `{topic}`")))?;
+                // What a later release added to the log is for that release to describe.
+                let (Some(topic), Ok(group)) = (Topic::parse(&topic), name.parse()) else { continue };
                 let lag = lag(connection, &name, topic, partitions).map_err(fault)?;
                 if let Some(group) = described.get_mut(&name) {
                     group.lag = group.lag.saturating_add(lag);
                     continue;
                 }
-                let group =
-                    name.parse().map_err(|_| self.file.corrupt(format!("it names a group `{name}`")))?;
                 let holder = lease::holder(connection, &name, me).map_err(fault)?;
                 described.insert(name, GroupDescription { group, holder, lag });
             }
