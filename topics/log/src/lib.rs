@@ -16,6 +16,7 @@ pub mod contract;
 mod cursors;
 mod error;
 mod group;
+pub mod kafka;
 pub mod memory;
 mod record;
 mod session;
