@@ -17,6 +17,7 @@ mod cursors;
 mod error;
 pub mod failpoints;
 mod group;
+pub mod kafka;
 pub mod memory;
 mod record;
 mod session;

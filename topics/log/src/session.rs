@@ -1,9 +1,9 @@
-//! How a member's events come about, for engines that keep groups by lease: claim, assign, read, until
-//! the lease is lost or given back.
+//! How a member's events come about: claim, assign, read, until the group is lost or left.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use async_trait::async_trait;
+use tokio::sync::oneshot;
 
 use crate::{Epoch, Event, EventStream, LogError, Received, StateEntry, cursors::Cursors};
 
@@ -14,6 +14,8 @@ pub(crate) enum Claim {
     Granted(Epoch),
     /// Somebody else has it.
     Held(String),
+    /// Somebody else has it, and the member can never get it again.
+    Lost(String),
     /// The member left in the meantime.
     Left,
 }
@@ -34,6 +36,10 @@ pub(crate) enum Page {
     End,
     /// The member aborted: what was read no longer counts.
     Aborted,
+    /// The member is to be assigned other partitions as soon as the receiver is told.
+    Revoked(oneshot::Sender<()>),
+    /// The member is to be assigned its partitions anew, and can commit nothing until then.
+    Unassigned,
     /// Somebody else owns the group.
     Lost(String),
     /// The member left.
@@ -128,6 +134,10 @@ impl<S: Session> Driver<S> {
                         *named = Some(holder.clone());
                         return Ok(Some(Event::Waiting { holder }));
                     }
+                    Claim::Lost(holder) => {
+                        self.phase = Phase::Over;
+                        return Ok(Some(Event::Fenced { holder }));
+                    }
                     Claim::Left => self.phase = Phase::Over,
                 },
                 Phase::Assigning { epoch } => {
@@ -149,6 +159,11 @@ impl<S: Session> Driver<S> {
                             return Ok(Some(Event::CaughtUp));
                         }
                         Page::Aborted => self.phase = Phase::Assigning { epoch: *epoch },
+                        Page::Revoked(ack) => {
+                            self.phase = Phase::Claiming { named: None };
+                            return Ok(Some(Event::Revoked { ack }));
+                        }
+                        Page::Unassigned => self.phase = Phase::Claiming { named: None },
                         Page::Lost(holder) => {
                             self.phase = Phase::Over;
                             return Ok(Some(Event::Fenced { holder }));

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use counterpoint_messages::Fingerprint;
+use counterpoint_messages::{Fingerprint, Topic};
 
 use super::{Engine, harness::*};
 use crate::{Commit, Group, LogError, Membership, StateEntry};
@@ -112,12 +112,17 @@ pub async fn commits_made_at_once_all_count(engine: &dyn Engine) {
     assert_eq!(Owner::join(&log, membership(&[SPLIT])).await.state.len(), 200);
 }
 
-/// Committing nothing is allowed and does nothing.
+/// Committing nothing is allowed and does nothing. An engine may note on a state topic who owns a group.
 pub async fn an_empty_commit_changes_nothing(engine: &dyn Engine) {
     let log = engine.open().await;
     let owner = Owner::join(&log, membership(&[SPLIT])).await;
     owner.commit(Commit::default()).await.unwrap();
-    assert!(log.topics().await.unwrap().iter().all(|topic| topic.records == 0));
+    let topics = log.topics().await.unwrap();
+    let messages = topics.iter().filter(|topic| Topic::MESSAGES.contains(&topic.topic));
+    assert!(messages.into_iter().all(|topic| topic.records == 0));
+    assert_eq!(log.groups().await.unwrap(), []);
+    owner.leave().await;
+    assert_eq!(Owner::join(&log, membership(&[SPLIT])).await.state, []);
 }
 
 /// The next owner is given what the last one committed: changed, added and removed.

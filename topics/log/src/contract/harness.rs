@@ -1,6 +1,12 @@
 //! What the rules are written with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use counterpoint_messages::{Fingerprint, StageName, Topic};
 use futures::{Stream, StreamExt};
@@ -33,10 +39,12 @@ pub(super) fn entry(key: &str, value: Option<&str>) -> StateEntry {
     StateEntry { partition: 0, key: key.into(), value: value.map(Into::into) }
 }
 
+/// A membership of an instance of its own: two processes of one name are for each engine's own tests.
 pub(super) fn membership(inputs: &[Topic]) -> Membership {
+    static INSTANCES: AtomicU64 = AtomicU64::new(1);
     Membership {
         group: GROUP,
-        instance: "test".into(),
+        instance: format!("test-{}", INSTANCES.fetch_add(1, Ordering::Relaxed)),
         inputs: inputs.to_vec(),
         exclusive: true,
         max_records: 100,

@@ -1,0 +1,148 @@
+//! Who is in a group, and what it has committed.
+
+use std::{sync::Arc, thread, time::{Duration, Instant}};
+
+use counterpoint_messages::Topic;
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    groups::GroupInfo,
+};
+
+use super::{cluster::Cluster, config, fault::Complaints};
+use crate::{Group, GroupDescription, LogError, Position, checks};
+
+/// How long the brokers may take to answer.
+const ANSWER: Duration = Duration::from_secs(5);
+/// How long a group may take to agree on who holds what.
+const AGREEMENT: Duration = Duration::from_secs(3);
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// A member as the brokers know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// The member's name and something that no other member ever had.
+    pub(super) id: String,
+    /// Its process.
+    pub(super) process: String,
+    /// Whether it holds a lock.
+    pub(super) holds: bool,
+}
+
+/// The members of a group; `None` while they are about to agree anew.
+pub(super) fn members(cluster: &Cluster, group: &str) -> Result<Option<Vec<Seen>>, LogError> {
+    let list = cluster.client().fetch_group_list(Some(group), ANSWER);
+    let list = list.map_err(|error| cluster.place.fault(&error))?;
+    Ok(match list.groups().iter().find(|found| found.name() == group) {
+        Some(found) => seen(found),
+        None => Some(Vec::new()),
+    })
+}
+
+fn seen(group: &GroupInfo) -> Option<Vec<Seen>> {
+    match group.state() {
+        "Stable" | "Empty" | "Dead" | "" => {}
+        _ => return None,
+    }
+    let members = group.members().iter().map(|member| Seen {
+        id: member.id().to_owned(),
+        process: member.client_id().to_owned(),
+        holds: member.assignment().is_some_and(assigns),
+    });
+    Some(members.collect())
+}
+
+/// Whether an assignment of the consumer protocol names any topic: version, number of topics.
+fn assigns(assignment: &[u8]) -> bool {
+    assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
+}
+
+/// Every group of the log that has committed a position.
+pub(super) fn describe(cluster: &Arc<Cluster>) -> Result<Vec<GroupDescription>, LogError> {
+    let list = cluster.client().fetch_group_list(None, ANSWER);
+    let list = list.map_err(|error| cluster.place.fault(&error))?;
+    let groups: Vec<_> = list.groups().iter().filter_map(|found| cluster.parse_group(found.name())).collect();
+    let mut described = Vec::new();
+    for group in groups {
+        let committed = committed(cluster, group)?;
+        if !committed.is_empty() {
+            let lag = lag(cluster, &committed)?;
+            described.push(GroupDescription { group, holder: holder(cluster, group)?, lag });
+        }
+    }
+    described.sort_by_key(|group| group.group.to_string());
+    Ok(described)
+}
+
+fn holder(cluster: &Cluster, group: Group) -> Result<Option<String>, LogError> {
+    let start = Instant::now();
+    loop {
+        if let Some(members) = members(cluster, &cluster.group(group))? {
+            let mut holders: Vec<_> =
+                members.into_iter().filter(|member| member.holds).map(|member| member.process).collect();
+            holders.sort();
+            holders.dedup();
+            return Ok((!holders.is_empty()).then(|| holders.join(", ")));
+        }
+        if start.elapsed() > AGREEMENT {
+            return Ok(None);
+        }
+        thread::sleep(PAUSE);
+    }
+}
+
+/// The positions that a group has committed.
+fn committed(cluster: &Cluster, group: Group) -> Result<Vec<(Topic, u32, Position)>, LogError> {
+    let fault = |error| cluster.place.fault(&error);
+    let config = config::reader(&cluster.base, &cluster.group(group));
+    let consumer: BaseConsumer<Complaints> =
+        config.create_with_context(Complaints::default()).map_err(fault)?;
+    let places: Vec<_> = Topic::MESSAGES
+        .into_iter()
+        .flat_map(|topic| {
+            (0..checks::partitions_of(topic, cluster.partitions)).map(move |partition| (topic, partition))
+        })
+        .collect();
+    let mut list = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in &places {
+        list.add_partition(&cluster.topic(*topic), i32::try_from(*partition).unwrap_or(i32::MAX));
+    }
+    let committed = consumer.committed_offsets(list, ANSWER).map_err(fault)?;
+    Ok(places
+        .into_iter()
+        .filter_map(|(topic, partition)| {
+            let number = i32::try_from(partition).ok()?;
+            match committed.find_partition(&cluster.topic(topic), number)?.offset() {
+                Offset::Offset(offset) => Some((topic, partition, Position(offset.max(0).unsigned_abs()))),
+                _ => None,
+            }
+        })
+        .collect())
+}
+
+/// Records behind the positions, in all partitions of the topics of which any was committed.
+fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<u64, LogError> {
+    let mut lag = 0_u64;
+    let mut topics: Vec<_> = committed.iter().map(|(topic, ..)| *topic).collect();
+    topics.dedup();
+    for topic in topics {
+        for partition in 0..checks::partitions_of(topic, cluster.partitions) {
+            let position =
+                committed.iter().find(|(t, p, _)| (*t, *p) == (topic, partition)).map(|(.., position)| *position);
+            lag = lag.saturating_add(cluster.behind(topic, partition, position.unwrap_or(Position(0)))?);
+        }
+    }
+    Ok(lag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_is_told_from_none() {
+        assert!(!assigns(&[]));
+        assert!(!assigns(&[0, 1, 0, 0, 0, 0, 0, 0, 0, 0]));
+        assert!(assigns(&[0, 1, 0, 0, 0, 1, 0, 1, b'x', 0, 0, 0, 1, 0, 0, 0, 0]));
+    }
+}
