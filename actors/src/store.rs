@@ -288,4 +288,4 @@ fn hash_named(name: &str) -> Option<ContentHash> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -98,6 +98,7 @@ impl Objects for InBucket {
                 ),
             };
             self.bucket.put(&name, body)?;
+            fail::fail_point!("store::stored");
             if !self.wait_for_deletes(hash)? && self.bucket.modified(&name)?.is_some() {
                 return Ok(());
             }

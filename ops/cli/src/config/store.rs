@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    s3::{S3, S3Settings, S3Url},
+    s3::{Body, S3, S3Error, S3Settings, S3Url},
     settings::SettingError,
     source::places::Places,
     store::Store,
@@ -71,6 +71,22 @@ impl Config {
         let local = out.join("cache");
         Ok(Store::in_bucket(bucket, &local, self.store.cache_bytes)
             .with_context(|| format!("cannot open the store {url} (setting store.url)"))?)
+    }
+
+    /// Writes a small object into the bucket of the settings and removes it; the bucket's address, unless the
+    /// settings name none.
+    pub fn try_store(&self) -> Option<(&str, Result<(), S3Error>)> {
+        let url = self.store.url.as_deref()?;
+        let attempt = || {
+            let parsed =
+                url.parse::<S3Url>().map_err(|detail| S3Error::Settings { url: url.to_owned(), detail })?;
+            let bucket = self.s3().bucket(&parsed)?;
+            let name = format!("scratch/doctor-{}", std::process::id());
+            bucket.check()?;
+            bucket.put(&name, Body::Bytes(b"counterpoint doctor".to_vec()))?;
+            bucket.delete(&name)
+        };
+        Some((url, attempt()))
     }
 
     /// Reads input media.
