@@ -2,11 +2,9 @@
 //!
 //! Reads [`ClipCurated`]; writes [`ClipDecoded`] or [`Rejected`] (appendix C).
 //!
-//! 1. the file must still be the one that was found;
+//! 1. the file must still be the one that was found; from a bucket, a copy of it is fetched;
 //! 2. a media worker normalises it and measures picture and sound;
 //! 3. mp4 and FLAC go into the store, then the record that points to them is written.
-
-use std::{io, path::Path};
 
 use counterpoint_core::media_job::{MediaReject, PrepareOutcome, PrepareRequest};
 use counterpoint_log::StateEntry;
@@ -18,8 +16,8 @@ use counterpoint_messages::{
 use crate::{
     Tools,
     settings::DecoderSettings,
+    source::places::Unusable,
     stage::{Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work},
-    store::hash_file,
 };
 
 const STAGE: StageName = StageName::Decoder;
@@ -57,12 +55,12 @@ impl Work for Prepare {
     type Outcome = Result<Prepared, MediaReject>;
 
     fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
-        let path = Path::new(&self.media.path);
-        if let Err(reject) = check_unchanged(path, &self.media) {
-            return Ok(Err(reject));
-        }
         let scratch = tools.store.scratch();
-        let prepared = match tools.media.prepare(path, &self.request, &scratch)? {
+        let file = match tools.places.open(&self.media, &scratch)? {
+            Ok(file) => file,
+            Err(unusable) => return Ok(Err(reject(unusable, &self.media))),
+        };
+        let prepared = match tools.media.prepare(file.path(), &self.request, &scratch)? {
             Ok(prepared) => prepared,
             Err(reject) => return Ok(Err(reject)),
         };
@@ -76,25 +74,25 @@ impl Work for Prepare {
     }
 }
 
-fn check_unchanged(path: &Path, found: &MediaFile) -> Result<(), MediaReject> {
-    match hash_file(path) {
-        Ok((hash, _)) if hash == found.hash => Ok(()),
-        Ok((_, bytes)) => Err(MediaReject::new(
+fn reject(unusable: Unusable, found: &MediaFile) -> MediaReject {
+    let (reason, detail) = match unusable {
+        Unusable::Changed(bytes) => (
             RejectReason::MediaChanged,
             format!(
                 "it had {} bytes when it was found and other content now ({bytes} bytes); begin a new --out",
                 found.bytes
             ),
-        )),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(MediaReject::new(
+        ),
+        Unusable::Missing => (
             RejectReason::MediaMissing,
-            "it is gone since it was found; put it back and run again with --from decoder",
-        )),
-        Err(error) => Err(MediaReject::new(
+            "it is gone since it was found; put it back and run again with --from decoder".to_owned(),
+        ),
+        Unusable::Unreadable(error) => (
             RejectReason::UnreadableFile,
             format!("{error}; mend its permissions and run again with --from decoder"),
-        )),
-    }
+        ),
+    };
+    MediaReject::new(reason, detail)
 }
 
 impl Stage for Decoder {

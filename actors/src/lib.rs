@@ -21,11 +21,13 @@ pub mod projection;
 pub mod publisher;
 pub mod reporter;
 pub mod revision;
+pub mod s3;
 pub mod settings;
 pub mod source;
 pub mod stage;
 pub mod store;
 mod supervisor;
+pub mod sweep;
 
 use std::sync::Arc;
 
@@ -34,6 +36,7 @@ pub use supervisor::PipelineError;
 use crate::{
     media::Media,
     publisher::Publisher,
+    source::places::Places,
     stage::Fault,
     store::{Store, StoreError},
 };
@@ -42,6 +45,8 @@ use crate::{
 pub struct Tools {
     /// Media objects.
     pub store: Store,
+    /// Input media.
+    pub places: Places,
     /// Media workers.
     pub media: Arc<dyn Media>,
     /// Loudness of every sound in LUFS, also of those that are mixed anew.
@@ -54,7 +59,7 @@ impl From<StoreError> for Fault {
     fn from(error: StoreError) -> Self {
         match error {
             // No waiting brings an object back, and the record that points to it is worth keeping.
-            StoreError::Missing { .. } => Self::Record(error.to_string()),
+            StoreError::Missing { .. } | StoreError::Damaged { .. } => Self::Record(error.to_string()),
             error => Self::Ours(error.to_string()),
         }
     }

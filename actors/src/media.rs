@@ -1,6 +1,6 @@
 //! What the stages ask of the media workers.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use counterpoint_core::media_job::{
     ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest,
@@ -10,7 +10,10 @@ use counterpoint_telemetry::{events, events::Event as _, span};
 use counterpoint_worker::{ParentPaths, WorkerFault, WorkerPool};
 use tempfile::TempPath;
 
-use crate::{stage::Fault, store::Store};
+use crate::{
+    stage::Fault,
+    store::{LocalObject, Store, StoreError},
+};
 
 /// Media work, done by processes of their own; blocking, from as many threads as [`Media::parallelism`].
 pub trait Media: Send + Sync {
@@ -64,23 +67,25 @@ pub struct Parents {
 #[derive(Debug, Clone)]
 pub struct ParentFiles {
     /// The mp4.
-    pub video: PathBuf,
+    pub video: LocalObject,
     /// The FLAC.
-    pub sound: PathBuf,
+    pub sound: LocalObject,
 }
 
 impl Parents {
-    /// The stored files of a sample's parents.
+    /// The stored files of a sample's parents, which stay while the value lives.
     ///
     /// # Errors
-    /// If the sample has no host.
+    /// If the sample has no host, or an object cannot be had.
     pub fn of(sample: &SampleComposed, store: &Store) -> Result<Self, Fault> {
-        let files = |parent: &Parent| ParentFiles {
-            video: store.path(parent.media.hash),
-            sound: store.path(parent.sound.hash),
+        let files = |parent: &Parent| -> Result<ParentFiles, StoreError> {
+            Ok(ParentFiles {
+                video: store.open_object(parent.media.hash)?,
+                sound: store.open_object(parent.sound.hash)?,
+            })
         };
         let host = sample.host().ok_or_else(|| Fault::Record(format!("sample {} has no host", sample.id)))?;
-        Ok(Self { host: files(host), donors: sample.donors().map(files).collect() })
+        Ok(Self { host: files(host)?, donors: sample.donors().map(files).collect::<Result<_, _>>()? })
     }
 }
 
@@ -123,7 +128,7 @@ impl Media for WorkerPool {
 
 impl ParentFiles {
     fn paths(&self) -> ParentPaths<'_> {
-        ParentPaths { video: &self.video, sound: &self.sound }
+        ParentPaths { video: self.video.path(), sound: self.sound.path() }
     }
 }
 

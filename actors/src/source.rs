@@ -3,7 +3,7 @@
 //! Reads [`InputOffered`]; writes [`ClipFound`] for each labelled file it has not brought before,
 //! [`Rejected`] for each file that cannot become a clip, and [`InputSealed`] at the end.
 //!
-//! 1. list the folder and read the lists (a row is kept only if its clip is there);
+//! 1. list the folder, or the part of a bucket, and read the lists (a row is kept only if its clip is there);
 //! 2. hash a handful of files at a time, and decide for each: new, known, repeated or conflicting;
 //! 3. seal the input.
 //!
@@ -11,11 +11,9 @@
 //! brings nothing twice.
 
 mod listing;
+pub mod places;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    io,
-};
+use std::collections::{BTreeMap, HashMap};
 
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
@@ -24,7 +22,10 @@ use counterpoint_messages::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::listing::{Candidate, LabelledClip, Listing};
+use self::{
+    listing::{Candidate, LabelledClip, Listing},
+    places::Unusable,
+};
 use crate::{
     Tools,
     settings::SourceSettings,
@@ -32,7 +33,6 @@ use crate::{
         Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
         state_entry,
     },
-    store::hash_file,
 };
 
 /// Files hashed before what they brought is committed: enough to make a commit worth its sync, few enough
@@ -94,7 +94,7 @@ struct Totals {
 /// IO of the source.
 #[derive(Debug)]
 pub enum SourceWork {
-    /// List a folder and join the label lists.
+    /// List a place and join the label lists.
     List(InputOffered, Vec<String>),
     /// Hash files.
     Hash(Vec<Candidate>),
@@ -106,26 +106,24 @@ pub enum SourceOutcome {
     /// Files and their labels.
     Listed(Listing),
     /// Files and their hashes.
-    Hashed(Vec<(Candidate, io::Result<(ContentHash, u64)>)>),
+    Hashed(Vec<(Candidate, Result<(ContentHash, u64), Unusable>)>),
 }
 
 impl Work for SourceWork {
     type Outcome = SourceOutcome;
 
-    fn perform(self, _: &Tools) -> Result<SourceOutcome, Fault> {
+    fn perform(self, tools: &Tools) -> Result<SourceOutcome, Fault> {
         match self {
             Self::List(input, extensions) => {
-                listing::list(&input, &extensions).map(SourceOutcome::Listed).map_err(Fault::Record)
+                listing::list(&tools.places, &input, &extensions).map(SourceOutcome::Listed)
             }
-            Self::Hash(files) => Ok(SourceOutcome::Hashed(
-                files
-                    .into_iter()
-                    .map(|file| {
-                        let hashed = hash_file(file.path.as_ref());
-                        (file, hashed)
-                    })
-                    .collect(),
-            )),
+            Self::Hash(files) => {
+                let hashed = files.into_iter().map(|file| {
+                    let hashed = tools.places.hash(&file.path)?;
+                    Ok((file, hashed))
+                });
+                hashed.collect::<Result<_, Fault>>().map(SourceOutcome::Hashed)
+            }
         }
     }
 }
@@ -186,7 +184,7 @@ impl Source {
         &mut self,
         input: RecordId,
         file: &Candidate,
-        hashed: io::Result<(ContentHash, u64)>,
+        hashed: Result<(ContentHash, u64), Unusable>,
         effects: &mut Effects,
     ) -> Result<(), StageError> {
         let (hash, bytes) = match hashed {

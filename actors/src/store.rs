@@ -1,19 +1,32 @@
-//! The media store: objects under the BLAKE3 of their bytes, in a folder.
+//! The media store: objects under the BLAKE3 of their bytes, in a folder, in a bucket or in memory.
 //!
-//! An object is complete as soon as it has its name: it is written under another name, synced and
-//! renamed. A put that finds the object refreshes its time, which keeps a later sweep away from it.
+//! An object is complete as soon as it has its name. A put that finds the object refreshes its time, which
+//! keeps a later sweep away from it ([`crate::sweep`]): once a put has returned, no sweep that is under way
+//! removes the object.
+
+mod bucket;
+mod cache;
+mod file;
+mod folder;
+mod memory;
 
 use std::{
-    fs::{self, File},
-    io::{self, Write},
+    fmt,
+    io::{self},
     path::{Path, PathBuf},
-    time::{Duration, SystemTime},
+    sync::Arc,
+    time::SystemTime,
 };
 
 use counterpoint_messages::{ContentHash, MediaObject};
 
-/// Age at which nobody is writing a scratch file any more.
-const ABANDONED: Duration = Duration::from_secs(24 * 3600);
+pub(crate) use self::file::remove_abandoned;
+use self::{bucket::InBucket, folder::Folder, memory::Memory};
+pub use self::{
+    cache::LocalObject,
+    file::{hash_file, write_atomically},
+};
+use crate::s3::{Bucket, S3Error};
 
 /// The store could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +35,35 @@ pub enum StoreError {
     #[error("no space left for {0}: free some and run again, nothing is lost")]
     Full(PathBuf),
     /// An object that a record points to is not there.
-    #[error("object {hash} is missing from {root}: put it back, or run again with --from decoder")]
+    #[error(
+        "object {hash} is missing from {place}: put it back, give the [store] settings of the run that made it, \
+         or run again with --from decoder"
+    )]
     Missing {
         /// Its hash.
         hash: ContentHash,
-        /// Folder of the store.
-        root: PathBuf,
+        /// Folder or address of the store.
+        place: String,
     },
+    /// An object has other bytes than its name says.
+    #[error("object {hash} in {place} is damaged: delete it, and run again with --from decoder")]
+    Damaged {
+        /// Its hash.
+        hash: ContentHash,
+        /// Folder or address of the store.
+        place: String,
+    },
+    /// A sweep is removing the very object that was put.
+    #[error("a sweep of {place} is removing {hash} at this moment: wait until it has ended")]
+    Swept {
+        /// Its hash.
+        hash: ContentHash,
+        /// Folder or address of the store.
+        place: String,
+    },
+    /// The bucket of the store.
+    #[error("the store cannot be used: {0}")]
+    Bucket(#[from] S3Error),
     /// Anything else.
     #[error("cannot {verb} {path}: {source}")]
     Io {
@@ -50,10 +85,17 @@ impl StoreError {
     }
 }
 
-/// A folder of objects.
-#[derive(Debug, Clone)]
+/// Objects under their hashes. Clones share one store.
+#[derive(Clone)]
 pub struct Store {
-    root: PathBuf,
+    objects: Arc<dyn Objects>,
+    scratch: PathBuf,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Store({})", self.place())
+    }
 }
 
 impl Store {
@@ -62,32 +104,39 @@ impl Store {
     /// # Errors
     /// If the folder cannot be made.
     pub fn open(root: &Path) -> Result<Self, StoreError> {
-        let store = Self { root: root.to_owned() };
-        make_folder(&store.scratch())?;
-        store.sweep_scratch();
-        Ok(store)
+        let scratch = file::scratch_in(root)?;
+        Ok(Self { objects: Arc::new(Folder::new(root)), scratch })
     }
 
-    /// Removes what processes that died left behind; others may be writing the newer files.
-    fn sweep_scratch(&self) {
-        for entry in fs::read_dir(self.scratch()).into_iter().flatten().flatten() {
-            let modified = entry.metadata().and_then(|metadata| metadata.modified());
-            if modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED)) {
-                // Another process may have removed it first.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+    /// Opens the store in a bucket. What is read from it is kept in the folder `local`: at most `cache_bytes`,
+    /// the least recently used goes first, and what is in use stays. Several processes may share `local`.
+    ///
+    /// # Errors
+    /// If the bucket is not there or does not answer, or `local` cannot be made.
+    pub fn in_bucket(bucket: Bucket, local: &Path, cache_bytes: u64) -> Result<Self, StoreError> {
+        bucket.check()?;
+        let scratch = file::scratch_in(local)?;
+        Ok(Self { objects: Arc::new(InBucket::new(bucket, local, cache_bytes)?), scratch })
     }
 
-    /// Folder for files on their way into the store, on the same file system.
+    /// A store that lasts as long as its last clone and syncs nothing: for simulation.
+    ///
+    /// # Errors
+    /// If no temporary folder can be made for files on their way.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        let memory = Memory::new()?;
+        let scratch = file::scratch_in(memory.folder())?;
+        Ok(Self { objects: Arc::new(memory), scratch })
+    }
+
+    /// Where it is, for people: a folder or an address.
+    pub fn place(&self) -> String {
+        self.objects.place()
+    }
+
+    /// Local folder for files on their way into the store.
     pub fn scratch(&self) -> PathBuf {
-        self.root.join("scratch")
-    }
-
-    /// Where an object is, whether or not it is there.
-    pub fn path(&self, hash: ContentHash) -> PathBuf {
-        let name = hash.to_string();
-        self.root.join(&name[..2]).join(name)
+        self.scratch.clone()
     }
 
     /// Stores bytes.
@@ -95,30 +144,21 @@ impl Store {
     /// # Errors
     /// If they cannot be written.
     pub fn put_bytes(&self, bytes: &[u8]) -> Result<MediaObject, StoreError> {
-        let scratch = self.scratch();
-        let mut file = tempfile::NamedTempFile::new_in(&scratch)
-            .map_err(|error| StoreError::io("make a file in", &scratch, error))?;
-        file.write_all(bytes).map_err(|error| StoreError::io("write", file.path(), error))?;
-        self.take_in(&file.into_temp_path())
+        let object = MediaObject { hash: ContentHash::of(bytes), bytes: bytes.len() as u64 };
+        self.objects.put(object.hash, Content::Bytes(bytes))?;
+        Ok(object)
     }
 
     /// Moves a finished file of [`Store::scratch`] into the store.
     ///
     /// # Errors
-    /// If it cannot be read, synced or renamed.
+    /// If it cannot be read or stored.
     pub fn take_in(&self, file: &Path) -> Result<MediaObject, StoreError> {
         let (hash, bytes) = hash_file(file).map_err(|error| StoreError::io("read", file, error))?;
-        let path = self.path(hash);
-        let object = MediaObject { hash, bytes };
-        if let Ok(there) = File::options().append(true).open(&path) {
-            there
-                .set_modified(SystemTime::now())
-                .map_err(|error| StoreError::io("refresh the time of", &path, error))?;
-            let _ = fs::remove_file(file);
-            return Ok(object);
-        }
-        put_in_place(file, &path)?;
-        Ok(object)
+        self.objects.put(hash, Content::File(file))?;
+        // A folder has moved it; anywhere else it was a copy that is not needed any more.
+        let _ = std::fs::remove_file(file);
+        Ok(MediaObject { hash, bytes })
     }
 
     /// Reads an object whole.
@@ -126,91 +166,126 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] if it is not there.
     pub fn get(&self, hash: ContentHash) -> Result<Vec<u8>, StoreError> {
-        let path = self.path(hash);
-        fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::Missing { hash, root: self.root.clone() },
-            _ => StoreError::io("read", &path, error),
-        })
+        self.objects.get(hash)?.ok_or_else(|| self.missing(hash))
+    }
+
+    /// An object as a file of this machine, which stays as long as the value.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if it is not there.
+    pub fn open_object(&self, hash: ContentHash) -> Result<LocalObject, StoreError> {
+        self.objects.open(hash)?.ok_or_else(|| self.missing(hash))
+    }
+
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// If the store cannot say.
+    pub fn contains(&self, hash: ContentHash) -> Result<bool, StoreError> {
+        self.objects.contains(hash)
+    }
+
+    /// Notes that the log of this name writes records that point into the store.
+    ///
+    /// # Errors
+    /// If the note cannot be written.
+    pub fn note_log(&self, log: ContentHash) -> Result<(), StoreError> {
+        self.objects.note(Note::Log, log)
+    }
+
+    pub(crate) fn objects(&self) -> &dyn Objects {
+        &*self.objects
+    }
+
+    fn missing(&self, hash: ContentHash) -> StoreError {
+        StoreError::Missing { hash, place: self.place() }
     }
 }
 
-/// BLAKE3 and length of a file.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
-    Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
+/// What is to be stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// From memory.
+    Bytes(&'a [u8]),
+    /// A file, which may be moved away.
+    File(&'a Path),
 }
 
-/// Writes a file so that readers see the old content or the new one, and a crash leaves one of the two.
-///
-/// # Errors
-/// If it cannot be written.
-pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    make_folder(folder)?;
-    let mut file = tempfile::Builder::new()
-        .prefix(".writing-")
-        .tempfile_in(folder)
-        .map_err(|error| StoreError::io("make a file in", folder, error))?;
-    file.write_all(bytes).map_err(|error| StoreError::io("write", path, error))?;
-    // Files for people and other programs, not secrets: readable like any other.
-    rustix::fs::fchmod(file.as_file(), rustix::fs::Mode::from_raw_mode(0o644))
-        .map_err(|error| StoreError::io("set the mode of", path, error.into()))?;
-    put_in_place(&file.into_temp_path(), path)
+/// Empty things beside the objects, named by a hash as they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Note {
+    /// No record pointed to the object of this name when the note was written.
+    Tombstone,
+    /// The log of this name points into the store.
+    Log,
 }
 
-/// Syncs a finished file and gives it its name.
-fn put_in_place(file: &Path, path: &Path) -> Result<(), StoreError> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    make_folder(folder)?;
-    let sync = |path: &Path| File::open(path)?.sync_all();
-    sync(file).map_err(|error| StoreError::io("sync", file, error))?;
-    fs::rename(file, path).map_err(|error| StoreError::io("rename a file to", path, error))?;
-    sync(folder).map_err(|error| StoreError::io("sync", folder, error))
+impl Note {
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstones",
+            Self::Log => "logs",
+        }
+    }
 }
 
-fn make_folder(folder: &Path) -> Result<(), StoreError> {
-    fs::create_dir_all(folder).map_err(|error| StoreError::io("make folder", folder, error))
+/// An object or a note of a listing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Its name.
+    pub hash: ContentHash,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// When it was last put, by the clock of the store.
+    pub modified: SystemTime,
+}
+
+/// A place for objects.
+pub(crate) trait Objects: Send + Sync {
+    /// For people.
+    fn place(&self) -> String;
+
+    /// Stores an object, or refreshes its time; when this returns the object is durable, and every
+    /// [`Objects::delete`] that has not ended either sees the new time or has been made good.
+    fn put(&self, hash: ContentHash, content: Content<'_>) -> Result<(), StoreError>;
+
+    /// An object's bytes.
+    fn get(&self, hash: ContentHash) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// An object as a file.
+    fn open(&self, hash: ContentHash) -> Result<Option<LocalObject>, StoreError>;
+
+    /// Whether an object is there.
+    fn contains(&self, hash: ContentHash) -> Result<bool, StoreError>;
+
+    /// Every object, in no order.
+    fn list(&self) -> Result<Vec<Entry>, StoreError>;
+
+    /// Removes an object, unless it was put since `untouched_since`; whether it did. Never loses a put that
+    /// returns while this is at work.
+    fn delete(&self, hash: ContentHash, untouched_since: SystemTime) -> Result<bool, StoreError>;
+
+    /// Writes a note, or refreshes its time.
+    fn note(&self, note: Note, name: ContentHash) -> Result<(), StoreError>;
+
+    /// Removes a note; none of this name is no error.
+    fn unnote(&self, note: Note, name: ContentHash) -> Result<(), StoreError>;
+
+    /// Every note of a kind.
+    fn notes(&self, note: Note) -> Result<Vec<Entry>, StoreError>;
+}
+
+/// Name of an object below its store.
+fn object_name(hash: ContentHash) -> String {
+    let name = hash.to_string();
+    format!("{}/{name}", &name[..2])
+}
+
+/// The hash that a file or key is named by.
+fn hash_named(name: &str) -> Option<ContentHash> {
+    let hash: ContentHash = name.parse().ok()?;
+    (hash.to_string() == name).then_some(hash)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_object_is_found_under_its_hash_and_a_second_put_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let object = store.put_bytes(b"sound").unwrap();
-        assert_eq!(object, MediaObject { hash: ContentHash::of(b"sound"), bytes: 5 });
-        let old = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1);
-        File::options().append(true).open(store.path(object.hash)).unwrap().set_modified(old).unwrap();
-
-        assert_eq!(store.put_bytes(b"sound").unwrap(), object);
-        assert_eq!(store.get(object.hash).unwrap(), b"sound");
-        assert!(fs::metadata(store.path(object.hash)).unwrap().modified().unwrap() > old);
-        assert_eq!(fs::read_dir(store.scratch()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_missing_object_is_named_with_its_remedy() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        let error = store.get(ContentHash::of(b"gone")).unwrap_err();
-        assert!(matches!(error, StoreError::Missing { .. }), "{error}");
-        assert!(error.to_string().contains("--from decoder"));
-    }
-
-    #[test]
-    fn a_file_is_replaced_whole() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a/summary.json");
-        write_atomically(&path, b"one").unwrap();
-        write_atomically(&path, b"two").unwrap();
-        assert_eq!(fs::read(&path).unwrap(), b"two");
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
-    }
-}
+pub(crate) mod tests;

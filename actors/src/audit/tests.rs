@@ -9,7 +9,7 @@ use counterpoint_core::{
 use counterpoint_log::{Headers, Outgoing, TopicLog, memory::MemoryLog};
 use counterpoint_messages::{
     Cause, Clip, ClipAccepted, ClipCurated, ClipDecoded, ClipFound, ContainerFacts, ContentHash, DeadLetter,
-    IdSum, InputOffered, InputSealed, MediaFile, MediaObject, Message, PoolComposed, RecordId,
+    FormatLevel, IdSum, InputOffered, InputSealed, MediaFile, MediaObject, Message, PoolComposed, RecordId,
     RecordRequeued, RejectReason, Rejected, RunFinished, SampleComposed, SignalStatistics, Split, StageName,
     Topic,
 };
@@ -71,6 +71,9 @@ impl World {
             labels: vec![],
             ontology: "ontology.json".to_owned(),
             nonce: 0,
+            offered_at_ms: 0,
+            follow: false,
+            seal: true,
         };
         self.put(Topic::Inputs, input, StageName::Source, offered);
         let mut members = Vec::new();
@@ -257,7 +260,7 @@ impl World {
             for (topic, key, stage, message) in &self.records {
                 let headers =
                     Headers { revision: Some(self.revision.fingerprint(*stage)), ..Headers::default() };
-                let (key, value) = (key.0.to_vec(), message.encode().unwrap());
+                let (key, value) = (key.0.to_vec(), message.encode(FormatLevel::NEWEST).unwrap());
                 log.append(vec![Outgoing { topic: *topic, partition: 0, key, value, headers }])
                     .await
                     .unwrap();
@@ -381,7 +384,7 @@ fn samples_are_what_their_pools_come_to() {
 fn media_that_is_missing_short_or_other_is_found() {
     let world = World::new();
     let object = world.store.put_bytes(b"flac 1").unwrap();
-    let path = world.store.path(object.hash);
+    let path = world.store.open_object(object.hash).unwrap().path().to_owned();
     fs::write(&path, b"flac 2").unwrap();
     assert!(world.finding().contains("it holds other bytes"));
     fs::write(&path, b"flac").unwrap();

@@ -1,11 +1,10 @@
-//! A folder of files joined to label lists of any length, in memory bounded by the number of files.
+//! The files of a place joined to label lists of any length, in memory bounded by the number of files.
 
 use std::{
     collections::{HashMap, HashSet},
     fs::{self, File},
     io::BufReader,
     path::Path,
-    time::UNIX_EPOCH,
 };
 
 use counterpoint_core::{
@@ -14,9 +13,12 @@ use counterpoint_core::{
     segments::SegmentReader,
 };
 use counterpoint_messages::{InputOffered, LabelList, Segment, Split};
-use walkdir::WalkDir;
 
-use super::UnknownMids;
+use super::{
+    UnknownMids,
+    places::{Found, FoundFile, Places},
+};
+use crate::stage::Fault;
 
 /// Sentences kept for people.
 const MAX_EXPLANATIONS: usize = 50;
@@ -26,7 +28,7 @@ const MAX_UNKNOWN_MIDS: usize = 100;
 /// A media file and what the lists say of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    /// Path.
+    /// Path or address.
     pub path: String,
     /// Length in bytes.
     pub bytes: u64,
@@ -61,7 +63,7 @@ impl LabelledClip {
     }
 }
 
-/// A folder and its labels.
+/// A place and its labels.
 #[derive(Debug, Default)]
 pub struct Listing {
     /// Files in order of their paths.
@@ -86,16 +88,25 @@ impl Listing {
     }
 }
 
-/// Lists a folder and joins its files to the label lists.
+/// Lists a place and joins its files to the label lists.
 ///
 /// # Errors
-/// If a list or the ontology cannot be read at all; the sentence names the file and the remedy.
-pub(super) fn list(input: &InputOffered, extensions: &[String]) -> Result<Listing, String> {
+/// [`Fault::Ours`] if the place cannot be listed now; [`Fault::Record`] if a list or the ontology cannot be
+/// read at all: the sentence names the file and the remedy.
+pub(super) fn list(places: &Places, input: &InputOffered, extensions: &[String]) -> Result<Listing, Fault> {
+    let found = places.list(&input.clips, extensions)?;
+    join(found, input).map_err(Fault::Record)
+}
+
+fn join(found: Found, input: &InputOffered) -> Result<Listing, String> {
     let mut listing = Listing::default();
-    let files = media_files(&input.clips, extensions, &mut listing);
-    let mut rows: HashMap<String, Vec<LabelledClip>> = files
+    for sentence in found.left_out {
+        listing.explain(sentence);
+    }
+    let mut rows: HashMap<String, Vec<LabelledClip>> = found
+        .files
         .iter()
-        .flat_map(|file| ClipName::parse(&file.video))
+        .flat_map(|file| ClipName::parse(&file.stem))
         .map(|name| (name.video, Vec::new()))
         .collect();
     let mids = known_mids(&input.ontology)?;
@@ -103,17 +114,19 @@ pub(super) fn list(input: &InputOffered, extensions: &[String]) -> Result<Listin
         read_labels(list, &mids, &mut rows, &mut listing)?;
     }
     rows.retain(|_, rows| !rows.is_empty());
-    listing.files = files
+    listing.files = found
+        .files
         .into_iter()
-        .map(|mut file| {
-            match resolve(&file.video, |video| rows.contains_key(video)) {
+        .map(|file| {
+            let (video, clip) = match resolve(&file.stem, |video| rows.contains_key(video)) {
                 Resolution::Known(name) => {
-                    file.clip = rows.get(&name.video).and_then(|rows| choose(&name, rows));
-                    file.video = name.video;
+                    let clip = rows.get(&name.video).and_then(|rows| choose(&name, rows));
+                    (name.video, clip)
                 }
-                Resolution::Unknown(name) => file.video = name.video,
-            }
-            file
+                Resolution::Unknown(name) => (name.video, None),
+            };
+            let FoundFile { path, bytes, modified_ms, stem: _ } = file;
+            Candidate { path, bytes, modified_ms, video, clip }
         })
         .collect();
     listing.files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -126,42 +139,6 @@ fn choose(name: &ClipName, rows: &[LabelledClip]) -> Option<LabelledClip> {
         name.segment.is_some_and(|named| row.segment.is_some_and(|listed| listed.start_ms == named.start_ms))
     };
     rows.iter().find(same_start).or(rows.first()).cloned()
-}
-
-/// Every media file below a folder; `video` holds its stem for now.
-fn media_files(folder: &str, extensions: &[String], listing: &mut Listing) -> Vec<Candidate> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                let place = error.path().map_or_else(|| folder.to_owned(), |path| path.display().to_string());
-                listing.explain(format!("{place} was left out: {error}; mend it and run again"));
-                continue;
-            }
-        };
-        let path = entry.path();
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        if !entry.file_type().is_file() || !ending.is_some_and(|ending| extensions.contains(&ending)) {
-            continue;
-        }
-        let (Some(text), Some(stem)) = (path.to_str(), path.file_stem().and_then(|stem| stem.to_str()))
-        else {
-            listing.explain(format!("{} was left out: its name is not UTF-8; rename it", path.display()));
-            continue;
-        };
-        let metadata = fs::metadata(path).ok();
-        let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-        let since_1970 = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        files.push(Candidate {
-            path: text.to_owned(),
-            bytes: metadata.map_or(0, |metadata| metadata.len()),
-            modified_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-            video: stem.to_owned(),
-            clip: None,
-        });
-    }
-    files
 }
 
 fn known_mids(path: &str) -> Result<HashSet<String>, String> {

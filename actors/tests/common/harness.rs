@@ -19,6 +19,7 @@ use counterpoint_actors::{
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
     settings::{Effort, Settings},
+    source::places::Places,
     stage::Fault,
     store::Store,
 };
@@ -212,6 +213,7 @@ impl Harness {
             log: Arc::clone(log),
             tools: Arc::new(Tools {
                 store: Store::open(&self.path("out/objects")).unwrap(),
+                places: Places::default(),
                 media,
                 loudness_lufs: -23.0,
                 publisher,

@@ -67,6 +67,8 @@ pub enum Command {
     Topics(Topics),
     /// Show how far the pipeline is, or what became of one clip
     Status(Status),
+    /// Remove media objects that no record points to
+    Sweep(Sweep),
     /// Check this machine, and name the command that mends what is missing
     Doctor,
 }
@@ -86,8 +88,8 @@ pub struct Demo {
 
 #[derive(Debug, Args)]
 pub struct Run {
-    /// Folder of media files, searched with its subfolders (needed by the source only)
-    #[arg(long, value_name = "DIR")]
+    /// Folder of media files, or s3://BUCKET/PREFIX, searched with its subfolders (needed by the source only)
+    #[arg(long, value_name = "DIR|S3")]
     pub clips: Option<PathBuf>,
     /// Segment list in AudioSet's format; SPLIT (train or eval) defaults by file name: eval* is eval, any
     /// other train (needed by the source only)
@@ -273,6 +275,21 @@ pub struct Status {
     /// the run, and ends with 1 if something is wrong
     #[arg(long, conflicts_with = "clip")]
     pub audit: bool,
+}
+
+/// Removes in two steps: an object that no record of any revision points to, and that nobody has put for so
+/// long, is marked first; a later sweep removes it if that is still so. Runs may go on meanwhile.
+#[derive(Debug, Args)]
+pub struct Sweep {
+    /// Output folder of a run
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Hours that an object has to be left alone before each of the two steps, at least 1
+    #[arg(long, value_name = "HOURS", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=87_600))]
+    pub older_than: u64,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 fn device(text: &str) -> Result<String, String> {

@@ -1,12 +1,16 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags.
 
 mod problem;
+mod store;
 
 use std::path::Path;
 
-use counterpoint_actors::settings::{
-    ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, SettingError, Settings,
-    SourceSettings,
+use counterpoint_actors::{
+    s3::S3Settings,
+    settings::{
+        ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, SettingError, Settings,
+        SourceSettings,
+    },
 };
 use counterpoint_telemetry::LOG_VARIABLE;
 use figment::{
@@ -15,7 +19,10 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::problem::{describe, origin};
+use self::{
+    problem::{describe, origin},
+    store::StoreSettings,
+};
 use crate::{args::Common, output::Failure};
 
 const PREFIX: &str = "COUNTERPOINT_";
@@ -40,6 +47,10 @@ pub struct Config {
     pub effort: Effort,
     /// The topic log.
     pub topics: TopicSettings,
+    /// Media objects.
+    pub store: StoreSettings,
+    /// Buckets, of the store and of clips.
+    pub s3: S3Settings,
 }
 
 /// The topic log.
@@ -89,6 +100,7 @@ impl Config {
     /// Refuses what can never work.
     fn check(&self) -> Result<(), SettingError> {
         self.settings().check()?;
+        store::check(&self.store, &self.s3)?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
         for (name, value, is_right, remedy) in [
@@ -175,6 +187,13 @@ mod tests {
             ("[decoder]\nsize = 3\n", ["setting decoder.size is 3: an even number", "(/"]),
             ("[effort]\nmax_records = 0\n", ["setting effort.max_records is 0: at least 1", "(/"]),
             ("[effort]\nmax_bytes = 0\n", ["setting effort.max_bytes is 0: at least 1", "(/"]),
+            ("[store]\nurl = \"x\"\n", ["setting store.url is x: s3://BUCKET/PREFIX", "(/"]),
+            ("[store]\nurl = 4\n", ["setting store.url in", "is 4: give a text"]),
+            ("[store]\nbucket = 4\n", ["setting store.bucket in", "choose from url, cache_bytes"]),
+            ("[store]\ncache_bytes = 0\n", ["setting store.cache_bytes is 0: at least 1", "(/"]),
+            ("[s3]\nendpoint = \"x\"\n", ["setting s3.endpoint is x: the address of a server", "(/"]),
+            ("[s3]\nendpoint = \"http://x\"\n", ["setting s3.endpoint is http://x", "s3.allow_http = true"]),
+            ("[s3]\nsecret = \"x\"\n", ["setting s3.secret in", "endpoint, region, allow_http"]),
             ("[topics]\npartitions = 0\n", ["setting topics.partitions is 0: from 1 to 1024", "(/"]),
             ("seed = \n", ["settings in /", "seed"]),
         ] {

@@ -1,11 +1,6 @@
 //! What the commands open: ontology, rules, plan, log, store, workers.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
@@ -23,7 +18,7 @@ use counterpoint_worker::{WorkerPool, WorkerSettings, worker_program};
 
 use crate::{
     args::Common,
-    config::{TopicSettings, read},
+    config::{Config, TopicSettings, read},
     output::Failure,
 };
 
@@ -92,6 +87,20 @@ impl Classification {
             plan: plan.hash(),
         }
     }
+}
+
+/// Refuses a store that is not the one of the log's runs so far, of which `newest` is the last revision.
+pub fn check_store(store: &Store, newest: &Revision, out: &Path) -> Result<(), Failure> {
+    let kept: ContentHash = setting(newest, "curator", "ontology")?.parse().map_err(anyhow::Error::from)?;
+    if store.contains(kept).map_err(anyhow::Error::from)? {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "the objects of {} are not in {}: give the settings store.url and s3.endpoint of its earlier runs, \
+         or another --out",
+        out.display(),
+        store.place(),
+    )))
 }
 
 /// A setting of a revision, as text.
@@ -191,22 +200,19 @@ impl ExistingRun {
     }
 }
 
-/// Folder of a run's media objects.
-pub fn objects(out: &Path) -> PathBuf {
-    out.join("objects")
-}
-
 /// What the work of a run needs.
 pub fn tools(
+    config: &Config,
     out: &Path,
     log: Arc<dyn TopicLog>,
     revision: Revision,
-    loudness_lufs: f64,
     media: Arc<WorkerPool>,
     page: Arc<dyn Page>,
 ) -> anyhow::Result<Arc<Tools>> {
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
-    Ok(Arc::new(Tools { store: Store::open(&objects(out))?, media, loudness_lufs, publisher }))
+    let (store, places) = (config.open_store(out)?, config.places());
+    let loudness_lufs = config.decoder.loudness_lufs;
+    Ok(Arc::new(Tools { store, places, media, loudness_lufs, publisher }))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

@@ -4,6 +4,7 @@
 mod child;
 mod folder;
 pub mod kafka;
+pub mod s3;
 mod tools;
 
 use std::{io, path::PathBuf, time::Duration};

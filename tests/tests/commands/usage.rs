@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration, time::Instant};
 use counterpoint_tests::{program::Program, shared};
 
 /// Commands, and the flags that other programs give them.
-const FLAGS: [(&str, &[&str]); 10] = [
+const FLAGS: [(&str, &[&str]); 11] = [
     ("demo", &["--out", "--seed", "--clips-per-class"]),
     (
         "run",
@@ -30,6 +30,7 @@ const FLAGS: [(&str, &[&str]); 10] = [
     ("compose", &["--from", "--out", "--plan", "--seed", "--recipes"]),
     ("topics", &["list", "tail", "dead-letters", "--out"]),
     ("status", &["--out"]),
+    ("sweep", &["--out", "--older-than", "--dry-run"]),
     ("doctor", &[]),
 ];
 

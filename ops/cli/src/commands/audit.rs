@@ -2,15 +2,13 @@
 
 use std::{path::Path, process::ExitCode};
 
-use counterpoint_actors::{
-    audit::{Audit, Evidence, Grounds, audit},
-    store::Store,
-};
+use counterpoint_actors::audit::{Audit, Evidence, Grounds, audit};
 use serde::Serialize;
 
 use crate::{
     args::Common,
-    context::{Classification, ExistingRun, objects, plan_of_run, seed_of_run},
+    config::Config,
+    context::{Classification, ExistingRun, check_store, plan_of_run, seed_of_run},
     output::{Outcome, print, print_json},
 };
 
@@ -22,12 +20,14 @@ struct Told<'a> {
 }
 
 pub fn run(out: &Path, common: &Common) -> Outcome {
+    let config = Config::load(common)?;
     let (run, evidence) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, out).await?;
         let evidence = Evidence::read(&*run.log, &run.revision).await?;
         anyhow::Ok((run, evidence))
     })?;
-    let store = Store::open(&objects(out)).map_err(anyhow::Error::from)?;
+    let store = config.open_store(out)?;
+    check_store(&store, &run.revision, out)?;
     let classification = Classification::of_run(&run.revision, &store)?;
     let grounds = Grounds {
         store: &store,

@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, ExistingRun, objects, plan, plan_of_run, seed_of_run, setting, workers},
+    context::{Classification, ExistingRun, check_store, plan, plan_of_run, seed_of_run, setting, workers},
     output::{Failure, Outcome, print, print_json, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
@@ -53,12 +53,13 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
     let plan = arguments.plan.as_deref().map(plan).transpose()?;
     let (run, store, mut samples) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.from).await?;
-        let store = Store::open(&objects(&arguments.from))?;
+        let store = config.open_store(&arguments.from)?;
+        check_store(&store, &run.revision, &arguments.from)?;
         let samples = match (plan, arguments.seed) {
-            (None, None) => samples_of(&*run.log, &run.revision).await?,
+            (None, None) => samples_of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?,
             (plan, seed) => composed_anew(&run, &store, plan, seed).await?,
         };
-        anyhow::Ok((run, store, samples))
+        Ok::<_, Failure>((run, store, samples))
     })?;
     if !arguments.recipes.is_empty() {
         samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
@@ -68,6 +69,7 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
             .parse()
             .context("loudness of the run")?,
         store,
+        places: config.places(),
         media: workers(&config.effort)?,
         publisher: Publisher {
             log: run.log,

@@ -22,9 +22,11 @@ struct Check {
 }
 
 pub fn run(common: &Common) -> Outcome {
-    let mut checks = vec![settings(common)];
+    let config = Config::load(common);
+    let mut checks = vec![settings(common, &config)];
     media(&mut checks);
     checks.push(disk());
+    checks.extend(config.ok().as_ref().and_then(store));
     let all_right = checks.iter().all(|check| check.ok);
     if common.json {
         #[derive(Serialize)]
@@ -45,9 +47,9 @@ pub fn run(common: &Common) -> Outcome {
     Ok(if all_right { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-fn settings(common: &Common) -> Check {
+fn settings(common: &Common, config: &Result<Config, Failure>) -> Check {
     let name = "settings".to_owned();
-    match Config::load(common) {
+    match config {
         Ok(_) => {
             let file = common
                 .config
@@ -59,7 +61,7 @@ fn settings(common: &Common) -> Check {
             name,
             ok: false,
             found: match error {
-                Failure::Usage(reason) => reason,
+                Failure::Usage(reason) => reason.clone(),
                 failed @ Failure::Failed(_) => failed.to_string(),
             },
             remedy: Some("correct the settings".to_owned()),
@@ -99,6 +101,19 @@ fn media(checks: &mut Vec<Check>) {
             }));
         }
     }
+}
+
+/// Whether the bucket of the settings can be reached and written, where they name one.
+fn store(config: &Config) -> Option<Check> {
+    let (url, tried) = config.try_store()?;
+    let name = "store".to_owned();
+    Some(match tried {
+        Ok(()) => Check { name, ok: true, found: format!("{url} can be read and written"), remedy: None },
+        Err(error) => {
+            let remedy = "mend what the store says, or correct store.url".to_owned();
+            Check { name, ok: false, found: error.to_string(), remedy: Some(remedy) }
+        }
+    })
 }
 
 /// A full disk stops a run; tell early.

@@ -11,6 +11,7 @@ mod prepare;
 mod run;
 mod sample;
 mod status;
+mod sweep;
 mod topics;
 
 use std::time::Duration;
@@ -41,6 +42,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Compose(compose) => compose::run(&compose, &common, &screen),
         Command::Topics(topics) => topics::run(&topics, &common),
         Command::Status(status) => status::run(&status, &common),
+        Command::Sweep(sweep) => sweep::run(&sweep, &common),
         Command::Doctor => doctor::run(&common),
     };
     telemetry.shutdown(FLUSH);

@@ -18,7 +18,9 @@ use counterpoint_actors::{
     pipeline::{self, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
     revision::Revision,
+    s3::S3Url,
     stage::Fault,
+    sweep,
 };
 use counterpoint_log::{Position, TopicLog};
 use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
@@ -27,7 +29,7 @@ use serde::Serialize;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, RevisionChoice, log_flags, open_log, plan, tools, workers},
+    context::{Classification, RevisionChoice, check_store, log_flags, open_log, plan, tools, workers},
     output::{Failure, Outcome, print, print_json, say, thousands},
     page::ReportPage,
     progress::{INTERRUPTED, Interrupt, Screen},
@@ -44,7 +46,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// What is to be run.
 #[derive(Debug)]
 pub struct Job {
-    /// Folder of media files.
+    /// Folder of media files, or the address of a bucket.
     pub clips: Option<PathBuf>,
     /// Segment lists.
     pub labels: Vec<(Split, PathBuf)>,
@@ -122,7 +124,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
 
 /// Runs the job to its end, or until interrupted.
 pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> Result<Finished, Failure> {
-    let input = job.stages.contains(&StageName::Source).then(|| Input::check(job)).transpose()?;
+    let input = job.stages.contains(&StageName::Source).then(|| Input::check(job, config)).transpose()?;
     let settings = config.settings();
     let rules = settings.curator.rules.as_deref().map(Path::new);
     let classification = Classification::read(&job.ontology, rules)?;
@@ -131,6 +133,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
     let log = open_log(common, &job.out, &config.topics)?;
     actix::System::new().block_on(async {
         let choice = RevisionChoice::of(&*log, &settings, classification.contents(&plan)).await?;
+        let earlier = choice.newest.clone();
         let revision = decide(job, config, &classification, &plan, choice)?;
         let page = ReportPage {
             rulebook: Arc::clone(&classification.rulebook),
@@ -139,10 +142,13 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
             log: Arc::clone(&log),
         };
         let media = workers(&config.effort)?;
-        let loudness = settings.decoder.loudness_lufs;
-        let tools = tools(&job.out, Arc::clone(&log), revision.clone(), loudness, media, Arc::new(page))?;
+        let tools = tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page))?;
+        if let Some(earlier) = &earlier {
+            check_store(&tools.store, earlier, &job.out)?;
+        }
         classification.keep(&plan, &tools.store)?;
         pipeline::declare(&*log, &revision).await.map_err(anyhow::Error::from)?;
+        sweep::note_log(&*log, &tools.store).await.map_err(anyhow::Error::from)?;
         let pipeline = Pipeline {
             settings,
             effort: config.effort.clone(),
@@ -187,22 +193,29 @@ struct Input {
 
 impl Input {
     /// Fails early, and by name, where the source would only fail later.
-    fn check(job: &Job) -> Result<Self, Failure> {
+    fn check(job: &Job, config: &Config) -> Result<Self, Failure> {
         let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
-        fs::read_dir(clips).with_context(|| {
-            format!("cannot read the folder of clips {}; check the path and its permissions", clips.display())
-        })?;
+        let clips = match clips.to_str().filter(|text| S3Url::is_one(text)) {
+            Some(url) => {
+                let url: S3Url = url.parse().map_err(Failure::usage)?;
+                config.places().check(&url).map_err(anyhow::Error::from)?;
+                url.to_string()
+            }
+            None => {
+                fs::read_dir(clips).with_context(|| {
+                    let clips = clips.display();
+                    format!("cannot read the folder of clips {clips}; check the path and its permissions")
+                })?;
+                absolute(clips)?
+            }
+        };
         let labels = job.labels.iter().map(|(split, path)| {
             File::open(path).with_context(|| {
                 format!("cannot read the label list {}; check the path and its permissions", path.display())
             })?;
             Ok(LabelList { path: absolute(path)?, split: *split })
         });
-        Ok(Self {
-            clips: absolute(clips)?,
-            labels: labels.collect::<anyhow::Result<_>>()?,
-            ontology: absolute(&job.ontology)?,
-        })
+        Ok(Self { clips, labels: labels.collect::<anyhow::Result<_>>()?, ontology: absolute(&job.ontology)? })
     }
 }
 

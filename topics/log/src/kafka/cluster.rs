@@ -310,9 +310,8 @@ impl<'a> Survey<'a> {
 
 /// Every topic of the log: name, partitions, whether it is compacted.
 fn wanted(prefix: &str, split: u32) -> Vec<(String, u32, bool)> {
-    let topics = Topic::all().map(|topic| {
-        (topic_name(prefix, topic), checks::partitions_of(topic, split), topic.is_compacted())
-    });
+    let topics = Topic::all()
+        .map(|topic| (topic_name(prefix, topic), checks::partitions_of(topic, split), topic.is_compacted()));
     let locks = [(Locks::Whole, 1), (Locks::Split, split)];
     topics.chain(locks.map(|(locks, partitions)| (lock_name(prefix, locks), partitions, false))).collect()
 }

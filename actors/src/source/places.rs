@@ -1,0 +1,268 @@
+//! Where input media lies: a local folder, or a part of a bucket.
+
+use std::{
+    fmt, fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use counterpoint_messages::{ContentHash, MediaFile};
+use tempfile::TempPath;
+use walkdir::WalkDir;
+
+use crate::{
+    s3::{Bucket, S3, S3Error, S3Url},
+    stage::Fault,
+    store::{StoreError, hash_file},
+};
+
+/// Reads input media by path or by `s3://` address.
+#[derive(Debug, Clone, Default)]
+pub struct Places {
+    s3: S3,
+}
+
+/// A media file of a listing; nothing of it was read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundFile {
+    /// Path or address.
+    pub path: String,
+    /// Its name without folder and ending.
+    pub stem: String,
+    /// Length in bytes.
+    pub bytes: u64,
+    /// When it was last changed, in milliseconds since 1970.
+    pub modified_ms: i64,
+}
+
+/// The media files of a place, and a sentence for each that was left out.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Files, in no order.
+    pub files: Vec<FoundFile>,
+    /// Sentences for people.
+    pub left_out: Vec<String>,
+}
+
+/// A media file that can be opened by a path of this machine.
+#[derive(Debug)]
+pub enum LocalFile {
+    /// It is where it always was.
+    There(PathBuf),
+    /// A copy, which is removed with this value.
+    Copy(TempPath),
+}
+
+impl LocalFile {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::There(path) => path,
+            Self::Copy(path) => path,
+        }
+    }
+}
+
+/// Why a media file that was found cannot be used now.
+#[derive(Debug)]
+pub enum Unusable {
+    /// It is gone.
+    Missing,
+    /// It has other content, of so many bytes at least.
+    Changed(u64),
+    /// It is there and cannot be read.
+    Unreadable(String),
+}
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str("it is not there any more"),
+            Self::Changed(bytes) => write!(f, "it has other content now ({bytes} bytes)"),
+            Self::Unreadable(detail) => f.write_str(detail),
+        }
+    }
+}
+
+impl From<io::Error> for Unusable {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound => Self::Missing,
+            _ => Self::Unreadable(error.to_string()),
+        }
+    }
+}
+
+impl Places {
+    /// Reads from local paths and, by `s3`, from buckets.
+    pub fn new(s3: S3) -> Self {
+        Self { s3 }
+    }
+
+    /// Tries whether a bucket can be listed at all.
+    ///
+    /// # Errors
+    /// [`S3Error`], which names the bucket and the remedy.
+    pub fn check(&self, url: &S3Url) -> Result<(), S3Error> {
+        self.s3.bucket(url)?.check()
+    }
+
+    /// Every file below a place whose name ends in one of `extensions`, upper and lower case alike.
+    ///
+    /// # Errors
+    /// [`Fault::Ours`] if the place cannot be listed now.
+    pub fn list(&self, place: &str, extensions: &[String]) -> Result<Found, Fault> {
+        match S3Url::is_one(place) {
+            true => self.list_bucket(place, extensions),
+            false => Ok(list_folder(place, extensions)),
+        }
+    }
+
+    fn list_bucket(&self, place: &str, extensions: &[String]) -> Result<Found, Fault> {
+        let bucket = self.bucket(place)?;
+        let mut found = Found::default();
+        for object in bucket.list("").map_err(ours)? {
+            let Some(stem) = stem(Path::new(&object.name), extensions) else { continue };
+            found.files.push(FoundFile {
+                path: bucket.address(&object.name),
+                stem: stem.to_owned(),
+                bytes: object.bytes,
+                modified_ms: since_1970(Some(object.modified)),
+            });
+        }
+        Ok(found)
+    }
+
+    /// BLAKE3 and length of a file's content.
+    ///
+    /// # Errors
+    /// Inner: the file cannot be used. Outer: [`Fault::Ours`], the place does not answer.
+    pub fn hash(&self, path: &str) -> Result<Result<(ContentHash, u64), Unusable>, Fault> {
+        if !S3Url::is_one(path) {
+            return Ok(hash_file(path.as_ref()).map_err(Unusable::from));
+        }
+        let mut hasher = blake3::Hasher::new();
+        let read = self.read(path, |chunk| {
+            hasher.update(chunk);
+            Ok(true)
+        })?;
+        Ok(read.map(|()| (ContentHash(*hasher.finalize().as_bytes()), hasher.count())))
+    }
+
+    /// The file with the content it had when it was found; a copy, if need be, lies in `scratch`.
+    ///
+    /// # Errors
+    /// Inner: the file cannot be used. Outer: [`Fault::Ours`], the place does not answer or the disk is full.
+    pub fn open(&self, found: &MediaFile, scratch: &Path) -> Result<Result<LocalFile, Unusable>, Fault> {
+        let is_remote = S3Url::is_one(&found.path);
+        let (file, content) = if is_remote {
+            match self.copy(found, scratch)? {
+                Ok((copy, hash, bytes)) => (LocalFile::Copy(copy), (hash, bytes)),
+                Err(unusable) => return Ok(Err(unusable)),
+            }
+        } else {
+            match hash_file(found.path.as_ref()) {
+                Ok(content) => (LocalFile::There(found.path.clone().into()), content),
+                Err(error) => return Ok(Err(error.into())),
+            }
+        };
+        Ok(if content.0 == found.hash { Ok(file) } else { Err(Unusable::Changed(content.1)) })
+    }
+
+    fn copy(
+        &self,
+        found: &MediaFile,
+        scratch: &Path,
+    ) -> Result<Result<(TempPath, ContentHash, u64), Unusable>, Fault> {
+        let mut copy = tempfile::Builder::new()
+            .prefix(".fetched-")
+            .tempfile_in(scratch)
+            .map_err(|error| StoreError::io("make a file in", scratch, error))?;
+        let mut hasher = blake3::Hasher::new();
+        let read = self.read(&found.path, |chunk| {
+            hasher.update(chunk);
+            copy.write_all(chunk).map_err(|error| StoreError::io("write", copy.path(), error))?;
+            // More than was found is other content, however much is still to come.
+            Ok(hasher.count() <= found.bytes)
+        })?;
+        let hash = ContentHash(*hasher.finalize().as_bytes());
+        Ok(read.map(|()| (copy.into_temp_path(), hash, hasher.count())))
+    }
+
+    /// Gives an object to `take` piece by piece, until that wants no more.
+    fn read(
+        &self,
+        path: &str,
+        mut take: impl FnMut(&[u8]) -> Result<bool, Fault>,
+    ) -> Result<Result<(), Unusable>, Fault> {
+        let url = path.parse::<S3Url>().map_err(Fault::Record)?;
+        let (parent, name) = url.split();
+        let bucket = self.s3.bucket(&parent).map_err(ours)?;
+        let chunks = match bucket.read(&name) {
+            Ok(chunks) => chunks,
+            Err(S3Error::Gone { .. }) => return Ok(Err(Unusable::Missing)),
+            Err(S3Error::Denied { detail, .. }) => return Ok(Err(Unusable::Unreadable(detail))),
+            Err(error) => return Err(ours(error)),
+        };
+        for chunk in chunks {
+            if !take(&chunk.map_err(ours)?)? {
+                break;
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    fn bucket(&self, place: &str) -> Result<Bucket, Fault> {
+        let url = place.parse::<S3Url>().map_err(Fault::Record)?;
+        self.s3.bucket(&url).map_err(ours)
+    }
+}
+
+fn ours(error: S3Error) -> Fault {
+    Fault::Ours(error.to_string())
+}
+
+fn list_folder(folder: &str, extensions: &[String]) -> Found {
+    let mut found = Found::default();
+    for entry in WalkDir::new(folder).follow_links(true) {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                let place = error.path().map_or_else(|| folder.to_owned(), |path| path.display().to_string());
+                found.left_out.push(format!("{place} was left out: {error}; mend it and run again"));
+                continue;
+            }
+        };
+        let path = entry.path();
+        if !entry.file_type().is_file() || !has_ending(path, extensions) {
+            continue;
+        }
+        let (Some(text), Some(stem)) = (path.to_str(), stem(path, extensions)) else {
+            found.left_out.push(format!("{} was left out: its name is not UTF-8; rename it", path.display()));
+            continue;
+        };
+        let metadata = fs::metadata(path).ok();
+        found.files.push(FoundFile {
+            path: text.to_owned(),
+            stem: stem.to_owned(),
+            bytes: metadata.as_ref().map_or(0, fs::Metadata::len),
+            modified_ms: since_1970(metadata.and_then(|metadata| metadata.modified().ok())),
+        });
+    }
+    found
+}
+
+fn has_ending(path: &Path, extensions: &[String]) -> bool {
+    path.extension().is_some_and(|ending| extensions.contains(&ending.to_string_lossy().to_lowercase()))
+}
+
+/// The name without its ending, if that is one of a media file.
+fn stem<'a>(path: &'a Path, extensions: &[String]) -> Option<&'a str> {
+    path.file_stem().filter(|_| has_ending(path, extensions))?.to_str()
+}
+
+fn since_1970(time: Option<SystemTime>) -> i64 {
+    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
