@@ -40,9 +40,12 @@ pub async fn list(log: &dyn TopicLog) -> Result<Waiting, LogError> {
             Ok(Some(Message::RecordRequeued(record))) => {
                 requeued.insert(record.dead_letter);
             }
-            Err(record @ LaterRecord { reason: DecodeError::Newer { kind, .. }, .. })
-                if kind == MessageKind::RecordRequeued =>
-            {
+            Err(
+                record @ LaterRecord {
+                    reason: DecodeError::Newer { kind: MessageKind::RecordRequeued, .. },
+                    ..
+                },
+            ) => {
                 waiting.later.push(record);
             }
             Ok(_) | Err(_) => {}

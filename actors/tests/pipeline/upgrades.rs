@@ -30,7 +30,7 @@ struct Older {
 }
 
 impl Older {
-    fn new(inner: &Arc<dyn TopicLog>, topic: Topic, needle: &[u8]) -> Arc<dyn TopicLog> {
+    fn view_of(inner: &Arc<dyn TopicLog>, topic: Topic, needle: &[u8]) -> Arc<dyn TopicLog> {
         Arc::new(Self { inner: Arc::clone(inner), topic, needle: needle.to_vec() })
     }
 
@@ -164,7 +164,7 @@ fn a_record_of_a_later_release_pauses_its_partition_and_a_later_program_goes_on(
             _ => Arc::new(SqliteLog::open(&harness.path("out/topics"), Default::default()).unwrap()),
         };
         let needle = if topic.is_partitioned() { video.as_bytes() } else { b"" };
-        let older = Older::new(&log, topic, needle);
+        let older = Older::view_of(&log, topic, needle);
         let place = (topic, if topic.is_partitioned() { partition } else { 0 });
         // Twice: a restart of the same program changes nothing.
         for _ in 0..2 {
@@ -271,7 +271,7 @@ fn what_a_later_release_wrote_is_told_and_never_counted_as_nothing() {
     actix::System::new().block_on(log.append(vec![junk])).unwrap();
     harness.add_clip(2, "good");
     assert_eq!(harness.run(&log).dead_letters, 1);
-    let older = |topic| Older::new(&log, topic, b"");
+    let older = |topic| Older::view_of(&log, topic, b"");
     actix::System::new().block_on(async {
         let later = "upgrade counterpoint";
         let revision = newest_revision(&*older(Topic::Revisions)).await.unwrap_err().to_string();
