@@ -18,6 +18,43 @@ pub struct InputOffered {
     pub ontology: String,
     /// Counts the inputs offered on this log so far.
     pub nonce: u64,
+    /// When it was offered, in milliseconds since 1970: stages have no other clock. 0 where an earlier
+    /// version wrote the record.
+    pub offered_at_ms: i64,
+    /// How it is read and when its pools are sealed if it never ends; `None` for an input that is read as
+    /// it lies there.
+    pub follow: Option<Follow>,
+    /// Whether the fetcher is to bring what the lists want and the folder lacks before the source reads.
+    pub fetch: bool,
+}
+
+/// What a never-ending input asks of those who read it. It travels as data because stages have no clock,
+/// and because it decides when pools are sealed and not what a clip becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// How long a file must have kept its length and time before it counts as there, in milliseconds.
+    pub settle_ms: u64,
+    /// Accepted clips that make a pool; 0 for no such limit.
+    pub seal_clips: u64,
+    /// Whether what is accepted by now is to be sealed, however little it is.
+    pub seal: bool,
+}
+
+/// Version 1: no input was followed and nothing was fetched.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct InputOfferedV1 {
+    id: RecordId,
+    clips: String,
+    labels: Vec<LabelList>,
+    ontology: String,
+    nonce: u64,
+}
+
+impl From<InputOfferedV1> for InputOffered {
+    fn from(old: InputOfferedV1) -> Self {
+        let InputOfferedV1 { id, clips, labels, ontology, nonce } = old;
+        Self { id, clips, labels, ontology, nonce, offered_at_ms: 0, follow: None, fetch: false }
+    }
 }
 
 /// One AudioSet segment list and the split its clips belong to.

@@ -59,7 +59,7 @@ pub enum RejectReason {
     TooShort,
     /// Neither the whole video nor the segment: its length fits neither (decoder).
     SegmentUnclear,
-    /// More pixels, streams, frames or bytes than the limits allow (decoder).
+    /// More pixels, streams, frames or bytes than the limits allow (decoder, fetcher).
     TooLarge,
     /// Decoding took more processor time than the limit (decoder).
     CpuLimit,
@@ -77,6 +77,22 @@ pub enum RejectReason {
     TooManyCuts,
     /// The labels name one class and a sound beside it that belongs to none (curator).
     OtherSound,
+    /// The video is no longer there (fetcher).
+    Gone,
+    /// The video is for chosen people only (fetcher).
+    Private,
+    /// The video is not shown in this country (fetcher).
+    Region,
+    /// The video asks for an account of some age (fetcher).
+    Age,
+    /// The other side asks for fewer requests (fetcher).
+    TooManyRequests,
+    /// The other side could not be reached (fetcher).
+    Network,
+    /// The fetch command took longer than its limit (fetcher).
+    TimedOut,
+    /// The fetch command failed in a way that no rule names (fetcher).
+    FetchFailed,
 }
 
 impl RejectReason {
@@ -108,6 +124,14 @@ impl RejectReason {
             Self::Static => "static",
             Self::TooManyCuts => "too_many_cuts",
             Self::OtherSound => "other_sound",
+            Self::Gone => "gone",
+            Self::Private => "private",
+            Self::Region => "region",
+            Self::Age => "age",
+            Self::TooManyRequests => "too_many_requests",
+            Self::Network => "network",
+            Self::TimedOut => "timed_out",
+            Self::FetchFailed => "fetch_failed",
         }
     }
 }

@@ -9,7 +9,7 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::*;
+use crate::{input_offered::InputOfferedV1, input_sealed::InputSealedV1, *};
 
 /// Largest payload that is written or read.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
@@ -83,7 +83,7 @@ pub enum DecodeError {
 }
 
 macro_rules! messages {
-    ($($kind:ident = $number:literal, version $version:literal;)*) => {
+    ($($kind:ident = $number:literal, version $version:literal $(, $older:literal was $was:ty)?;)*) => {
         /// What a record is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
@@ -133,29 +133,35 @@ macro_rules! messages {
             /// # Errors
             /// What is wrong with the bytes; never panics, whatever they are.
             pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-                let (kind, payload) = open(bytes)?;
-                match kind { $(MessageKind::$kind => read(kind, payload).map(Self::$kind),)* }
+                let (kind, version, payload) = open(bytes)?;
+                match (kind, version) {
+                    $($((MessageKind::$kind, $older) => {
+                        read::<$was>(kind, payload).map(|old| Self::$kind(old.into()))
+                    })?)*
+                    $((MessageKind::$kind, _) => read(kind, payload).map(Self::$kind),)*
+                }
             }
         }
     };
 }
 
 messages! {
-    InputOffered = 1, version 1;
+    InputOffered = 1, version 2, 1 was InputOfferedV1;
     ClipFound = 2, version 1;
     ClipCurated = 3, version 1;
     ClipDecoded = 4, version 1;
     ClipAccepted = 5, version 1;
-    InputSealed = 6, version 1;
+    InputSealed = 6, version 2, 1 was InputSealedV1;
     PoolSealed = 7, version 1;
     PoolComposed = 8, version 1;
     SampleComposed = 9, version 1;
     RecipeSkipped = 10, version 1;
     RunFinished = 11, version 1;
-    Rejected = 12, version 1;
-    DeadLetter = 13, version 1;
-    RevisionDeclared = 14, version 1;
-    RecordRequeued = 15, version 1;
+    Rejected = 12, version 2;
+    DeadLetter = 13, version 2;
+    RevisionDeclared = 14, version 2;
+    RecordRequeued = 15, version 2;
+    InputFetched = 16, version 1;
 }
 
 fn seal<T: Serialize>(kind: MessageKind, message: &T) -> Result<Vec<u8>, DecodeError> {
@@ -180,7 +186,7 @@ fn limit(kind: u16) -> usize {
     if kind == MessageKind::DeadLetter as u16 { MAX_DEAD_LETTER_BYTES } else { MAX_MESSAGE_BYTES }
 }
 
-fn open(bytes: &[u8]) -> Result<(MessageKind, &[u8]), DecodeError> {
+fn open(bytes: &[u8]) -> Result<(MessageKind, u16, &[u8]), DecodeError> {
     let Some((header, payload)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Err(DecodeError::Truncated { found: bytes.len(), expected: HEADER_BYTES });
     };
@@ -210,7 +216,7 @@ fn open(bytes: &[u8]) -> Result<(MessageKind, &[u8]), DecodeError> {
     if version > kind.version() {
         return Err(DecodeError::Newer { kind, version, known: kind.version() });
     }
-    Ok((kind, payload))
+    Ok((kind, version, payload))
 }
 
 fn read<T: DeserializeOwned>(kind: MessageKind, payload: &[u8]) -> Result<T, DecodeError> {

@@ -8,7 +8,7 @@ use counterpoint_messages::*;
 /// added at the end and never changed.
 pub fn of(kind: MessageKind) -> Vec<Message> {
     match kind {
-        MessageKind::InputOffered => vec![input_offered().into()],
+        MessageKind::InputOffered => vec![input_offered().into(), followed_input().into()],
         MessageKind::ClipFound => vec![
             ClipFound { clip: clip(), media: file() }.into(),
             ClipFound { clip: bare_clip(), media: file() }.into(),
@@ -16,7 +16,8 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
         MessageKind::ClipCurated => vec![clip_curated().into()],
         MessageKind::ClipDecoded => vec![clip_decoded().into()],
         MessageKind::ClipAccepted => vec![clip_accepted().into()],
-        MessageKind::InputSealed => vec![input_sealed().into()],
+        MessageKind::InputFetched => vec![input_fetched().into()],
+        MessageKind::InputSealed => vec![input_sealed().into(), followed_input_sealed().into()],
         MessageKind::PoolSealed => vec![pool_sealed().into()],
         MessageKind::PoolComposed => {
             vec![PoolComposed { pool: id(1), samples: 21, skipped: 300 }.into()]
@@ -60,7 +61,7 @@ const SKIPS: [SkipReason; 5] = [
     SkipReason::ClipTooShort,
 ];
 
-const REASONS: [RejectReason; 25] = [
+const REASONS: [RejectReason; 33] = [
     RejectReason::Unlabelled,
     RejectReason::RepeatedClip,
     RejectReason::ConflictingMedia,
@@ -86,6 +87,14 @@ const REASONS: [RejectReason; 25] = [
     RejectReason::Static,
     RejectReason::TooManyCuts,
     RejectReason::OtherSound,
+    RejectReason::Gone,
+    RejectReason::Private,
+    RejectReason::Region,
+    RejectReason::Age,
+    RejectReason::TooManyRequests,
+    RejectReason::Network,
+    RejectReason::TimedOut,
+    RejectReason::FetchFailed,
 ];
 
 fn id(byte: u8) -> RecordId {
@@ -128,6 +137,38 @@ fn input_offered() -> InputOffered {
         ],
         ontology: "ontology.json".into(),
         nonce: 3,
+        offered_at_ms: 1_700_000_000_000,
+        follow: None,
+        fetch: false,
+    }
+}
+
+fn followed_input() -> InputOffered {
+    let follow = Some(Follow { settle_ms: 5_000, seal_clips: 1_000, seal: true });
+    InputOffered { follow, fetch: true, ..input_offered() }
+}
+
+fn missing() -> BTreeMap<String, BTreeMap<RejectReason, u64>> {
+    [("Cat".into(), [(RejectReason::Gone, 3), (RejectReason::TooManyRequests, 1)].into())].into()
+}
+
+fn followed_input_sealed() -> InputSealed {
+    InputSealed {
+        follow: followed_input().follow,
+        wanted: [("Cat".into(), 300), ("Accordion".into(), 4)].into(),
+        missing: missing(),
+        retry_at_ms: Some(1_700_000_060_000),
+        ..input_sealed()
+    }
+}
+
+fn input_fetched() -> InputFetched {
+    InputFetched {
+        input: followed_input(),
+        complete: true,
+        missing: missing(),
+        retry_at_ms: Some(1_700_000_060_000),
+        explanations: vec!["video00000a is private".into()],
     }
 }
 
@@ -201,6 +242,10 @@ fn input_sealed() -> InputSealed {
         unknown_mids: BTreeMap::from([("/m/none".into(), 3), ("/t/none".into(), 1)]),
         repeated_rows: 4,
         explanations: vec!["eval.csv line 7: 3 fields of 4; mend the line".into()],
+        follow: None,
+        wanted: BTreeMap::new(),
+        missing: BTreeMap::new(),
+        retry_at_ms: None,
     }
 }
 
