@@ -1,22 +1,24 @@
 //! A folder of files joined to label lists of any length, in memory bounded by the number of files.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs::{self, File},
-    io::BufReader,
-    path::Path,
-    time::UNIX_EPOCH,
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::File,
+    io::{self, BufReader, Read, Seek, SeekFrom},
+    time::Duration,
 };
 
 use counterpoint_core::{
+    curation::Curator,
     identity::{ClipName, Resolution, resolve},
-    ontology::Ontology,
     segments::SegmentReader,
 };
 use counterpoint_messages::{InputOffered, LabelList, Segment, Split};
-use walkdir::WalkDir;
 
-use super::UnknownMids;
+use super::{
+    UnknownMids,
+    files::{MediaEntry, enumerate},
+    settling::{Moment, Settling},
+};
 
 /// Sentences kept for people.
 const MAX_EXPLANATIONS: usize = 50;
@@ -74,6 +76,8 @@ pub struct Listing {
     pub repeated_rows: u64,
     /// MIDs that the ontology does not know.
     pub unknown_mids: UnknownMids,
+    /// Rows that curation would keep, by class.
+    pub wanted: BTreeMap<String, u64>,
     /// Sentences for people.
     pub explanations: Vec<String>,
 }
@@ -84,23 +88,51 @@ impl Listing {
             self.explanations.push(sentence);
         }
     }
+
+    fn want(&mut self, rulebook: &Curator, labels: &[String]) {
+        if let Ok(curated) = rulebook.curate(labels) {
+            match self.wanted.get_mut(curated.class) {
+                Some(rows) => *rows += 1,
+                None => {
+                    self.wanted.insert(curated.class.to_owned(), 1);
+                }
+            }
+        }
+    }
 }
 
-/// Lists a folder and joins its files to the label lists.
+/// Lists a folder and joins its files to the label lists. Of a followed folder only what has settled.
 ///
 /// # Errors
-/// If a list or the ontology cannot be read at all; the sentence names the file and the remedy.
-pub(super) fn list(input: &InputOffered, extensions: &[String]) -> Result<Listing, String> {
+/// If a list cannot be read at all; the sentence names the file and the remedy. A followed list may come
+/// back, so there it is no error.
+pub(super) fn list(
+    input: &InputOffered,
+    extensions: &[String],
+    rulebook: &Curator,
+    settling: &Settling,
+) -> Result<Listing, String> {
     let mut listing = Listing::default();
-    let files = media_files(&input.clips, extensions, &mut listing);
+    let found = enumerate(&input.clips, extensions);
+    found.left_out.into_iter().for_each(|sentence| listing.explain(sentence));
+    let settle = input.follow.map(|follow| Duration::from_millis(follow.settle_ms));
+    let entries = match settle {
+        Some(settle) => settling.look(&input.clips, found.files, settle, Moment::now()).files,
+        None => found.files,
+    };
+    let files: Vec<_> = entries.into_iter().map(Candidate::from).collect();
     let mut rows: HashMap<String, Vec<LabelledClip>> = files
         .iter()
         .flat_map(|file| ClipName::parse(&file.video))
         .map(|name| (name.video, Vec::new()))
         .collect();
-    let mids = known_mids(&input.ontology)?;
     for list in &input.labels {
-        read_labels(list, &mids, &mut rows, &mut listing)?;
+        let read = open_list(list, settle.map(|settle| (settling, settle)))
+            .and_then(|file| read_labels(list, file, rulebook, &mut rows, &mut listing));
+        match read {
+            Err(error) if settle.is_some() => listing.explain(error),
+            read => read?,
+        }
     }
     rows.retain(|_, rows| !rows.is_empty());
     listing.files = files
@@ -128,58 +160,55 @@ fn choose(name: &ClipName, rows: &[LabelledClip]) -> Option<LabelledClip> {
     rows.iter().find(same_start).or(rows.first()).cloned()
 }
 
-/// Every media file below a folder; `video` holds its stem for now.
-fn media_files(folder: &str, extensions: &[String], listing: &mut Listing) -> Vec<Candidate> {
-    let mut files = Vec::new();
-    for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                let place = error.path().map_or_else(|| folder.to_owned(), |path| path.display().to_string());
-                listing.explain(format!("{place} was left out: {error}; mend it and run again"));
-                continue;
-            }
-        };
-        let path = entry.path();
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        if !entry.file_type().is_file() || !ending.is_some_and(|ending| extensions.contains(&ending)) {
-            continue;
-        }
-        let (Some(text), Some(stem)) = (path.to_str(), path.file_stem().and_then(|stem| stem.to_str()))
-        else {
-            listing.explain(format!("{} was left out: its name is not UTF-8; rename it", path.display()));
-            continue;
-        };
-        let metadata = fs::metadata(path).ok();
-        let modified = metadata.as_ref().and_then(|metadata| metadata.modified().ok());
-        let since_1970 = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-        files.push(Candidate {
-            path: text.to_owned(),
-            bytes: metadata.map_or(0, |metadata| metadata.len()),
-            modified_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-            video: stem.to_owned(),
-            clip: None,
-        });
+impl From<MediaEntry> for Candidate {
+    /// `video` holds the stem for now.
+    fn from(entry: MediaEntry) -> Self {
+        let MediaEntry { path, stem, bytes, modified_ms } = entry;
+        Self { path, bytes, modified_ms, video: stem, clip: None }
     }
-    files
 }
 
-fn known_mids(path: &str) -> Result<HashSet<String>, String> {
-    let text =
-        fs::read_to_string(path).map_err(|error| format!("cannot read the ontology {path}: {error}"))?;
-    let ontology = Ontology::from_json(&text, path).map_err(|error| error.to_string())?;
-    Ok(ontology.ids().map(|id| ontology.node(id).mid.clone()).collect())
+/// Opens a label list. Of one that somebody may be writing, the last line counts once it is ended: half a
+/// row can look whole and name other labels.
+fn open_list(list: &LabelList, watched: Option<(&Settling, Duration)>) -> Result<io::Take<File>, String> {
+    let failed = |error| format!("cannot read the label list {}: {error}", list.path);
+    let mut file = File::open(&list.path).map_err(failed)?;
+    let Some((settling, settle)) = watched else { return Ok(file.take(u64::MAX)) };
+    let entry = MediaEntry::of_file(&list.path).map_err(failed)?;
+    if !settling.look(&list.path, vec![entry], settle, Moment::now()).files.is_empty() {
+        return Ok(file.take(u64::MAX));
+    }
+    let length = end_of_last_line(&mut file).map_err(failed)?;
+    Ok(file.take(length))
+}
+
+/// Bytes up to and with the last line feed; leaves the file at its beginning.
+fn end_of_last_line(file: &mut File) -> io::Result<u64> {
+    const STEP: u64 = 1 << 16;
+    let mut end = file.seek(SeekFrom::End(0))?;
+    while end > 0 {
+        let start = end.saturating_sub(STEP);
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(start))?;
+        file.by_ref().take(end - start).read_to_end(&mut bytes)?;
+        if let Some(place) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            end = start + place as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok(end)
 }
 
 fn read_labels(
     list: &LabelList,
-    mids: &HashSet<String>,
+    file: impl Read,
+    rulebook: &Curator,
     rows: &mut HashMap<String, Vec<LabelledClip>>,
     listing: &mut Listing,
 ) -> Result<(), String> {
-    let path = Path::new(&list.path);
-    let file =
-        File::open(path).map_err(|error| format!("cannot read the label list {}: {error}", list.path))?;
+    let ontology = rulebook.ontology();
     for row in SegmentReader::new(BufReader::with_capacity(1 << 16, file), &list.path) {
         let row = match row {
             Ok(row) => row,
@@ -189,13 +218,14 @@ fn read_labels(
                 continue;
             }
         };
-        for mid in row.labels.iter().filter(|mid| !mids.contains(mid.as_str())) {
+        for mid in row.labels.iter().filter(|mid| ontology.find(mid).is_none()) {
             if listing.unknown_mids.len() < MAX_UNKNOWN_MIDS || listing.unknown_mids.contains_key(mid) {
                 *listing.unknown_mids.entry(mid.clone()).or_default() += 1;
             }
         }
         let Some(same_video) = rows.get_mut(&row.youtube_id) else {
             listing.labels_without_clip += 1;
+            listing.want(rulebook, &row.labels);
             continue;
         };
         if let Some(first) = same_video.first() {
@@ -216,6 +246,7 @@ fn read_labels(
                 continue;
             }
         }
+        listing.want(rulebook, &row.labels);
         let mut seen = HashSet::new();
         let labels = row.labels.into_iter().filter(|mid| seen.insert(mid.clone())).collect();
         same_video.push(LabelledClip {
@@ -226,4 +257,36 @@ fn read_labels(
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_list_that_is_being_written_counts_once_it_is_ended() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let list = LabelList { path: file.path().to_str().unwrap().to_owned(), split: Split::Train };
+        let settling = Settling::default();
+        let read = |settle: Option<Duration>| {
+            let mut text = String::new();
+            open_list(&list, settle.map(|settle| (&settling, settle)))
+                .unwrap()
+                .read_to_string(&mut text)
+                .unwrap();
+            text.len()
+        };
+        let settle = Some(Duration::from_secs(1000));
+        for (text, ended) in
+            [("", 0), ("half", 0), ("one\n", 4), ("one\nhalf", 4), (&"\n".repeat(1 << 17), 1 << 17)]
+        {
+            fs::write(file.path(), text).unwrap();
+            assert_eq!((read(settle), read(None)), (ended, text.len()));
+        }
+        fs::write(file.path(), format!("one\n{}", "x".repeat(1 << 17))).unwrap();
+        assert_eq!(read(settle), 4);
+        assert_eq!(read(Some(Duration::ZERO)), 4 + (1 << 17), "once it has settled it is read to its end");
+    }
 }

@@ -14,11 +14,11 @@ use std::{
 use counterpoint_actors::{
     PipelineError, Tools,
     media::{Media, Parents, PreparedFiles},
-    pipeline::{self, Pipeline},
+    pipeline::{self, Offer, Pipeline},
     projection::{Projection, Summary},
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
-    settings::{Effort, Settings},
+    settings::{Effort, FetcherSettings, Settings},
     stage::Fault,
     store::Store,
 };
@@ -130,6 +130,7 @@ pub struct Harness {
     pub media: Arc<PretendedMedia>,
     pub settings: Settings,
     pub effort: Effort,
+    pub fetcher: FetcherSettings,
     rulebook: Arc<curation::Curator>,
 }
 
@@ -147,6 +148,7 @@ impl Harness {
             folder,
             media: Arc::new(PretendedMedia::default()),
             settings: Settings::default(),
+            fetcher: FetcherSettings::default(),
             effort: Effort { workers: 2, max_records: 64, patience_seconds: 5, ..Effort::default() },
             rulebook,
         };
@@ -202,6 +204,7 @@ impl Harness {
         let media: Arc<PretendedMedia> = Arc::clone(&self.media);
         Pipeline {
             settings: self.settings.clone(),
+            fetcher: self.fetcher.clone(),
             effort: self.effort.clone(),
             revision,
             rulebook: Arc::clone(&self.rulebook),
@@ -210,12 +213,12 @@ impl Harness {
             stages: stages.iter().copied().collect(),
             instance: "test".to_owned(),
             log: Arc::clone(log),
-            tools: Arc::new(Tools {
-                store: Store::open(&self.path("out/objects")).unwrap(),
+            tools: Arc::new(Tools::new(
+                Store::open(&self.path("out/objects")).unwrap(),
                 media,
-                loudness_lufs: -23.0,
+                -23.0,
                 publisher,
-            }),
+            )),
         }
     }
 
@@ -260,9 +263,17 @@ impl Harness {
 
     /// Offers the folder to the source.
     pub async fn offer(&self, log: &Arc<dyn TopicLog>) -> RecordId {
-        let clips = self.path("clips").display().to_string();
-        let ontology = self.path("ontology.json").display().to_string();
-        pipeline::offer(&**log, &self.revision(), &clips, self.labels(), &ontology).await.unwrap()
+        self.offered().once(&**log, &self.revision()).await.unwrap()
+    }
+
+    /// What the source is to read.
+    pub fn offered(&self) -> Offer {
+        Offer {
+            clips: self.path("clips").display().to_string(),
+            labels: self.labels(),
+            ontology: self.path("ontology.json").display().to_string(),
+            fetch: self.fetcher.is_on(),
+        }
     }
 
     /// `manifest.jsonl` as the last run left it.

@@ -5,7 +5,7 @@ mod problem;
 use std::path::Path;
 
 use counterpoint_actors::settings::{
-    ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, SettingError, Settings,
+    ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings, GateSettings, SettingError, Settings,
     SourceSettings,
 };
 use counterpoint_telemetry::LOG_VARIABLE;
@@ -38,6 +38,10 @@ pub struct Config {
     pub composer: ComposerSettings,
     /// How fast and how patiently; never what comes out.
     pub effort: Effort,
+    /// A never-ending input.
+    pub follow: FollowSettings,
+    /// A command that fetches clips.
+    pub fetcher: FetcherSettings,
     /// The topic log.
     pub topics: TopicSettings,
 }
@@ -89,6 +93,8 @@ impl Config {
     /// Refuses what can never work.
     fn check(&self) -> Result<(), SettingError> {
         self.settings().check()?;
+        self.follow.check()?;
+        self.fetcher.check(&self.source.extensions)?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
         for (name, value, is_right, remedy) in [

@@ -195,7 +195,7 @@ pub fn tools(
     page: Arc<dyn Page>,
 ) -> anyhow::Result<Arc<Tools>> {
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
-    Ok(Arc::new(Tools { store: Store::open(&objects(out))?, media, loudness_lufs, publisher }))
+    Ok(Arc::new(Tools::new(Store::open(&objects(out))?, media, loudness_lufs, publisher)))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

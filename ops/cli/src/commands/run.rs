@@ -12,8 +12,9 @@ use std::{
 use anyhow::Context as _;
 use counterpoint_actors::{
     Tools,
+    follow::Follower,
     materialise::materialise,
-    pipeline::{self, Pipeline, RunningPipeline},
+    pipeline::{self, Offer, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
     revision::Revision,
     stage::Fault,
@@ -49,6 +50,8 @@ pub struct Job {
     pub out: PathBuf,
     /// Stages of this process.
     pub stages: BTreeSet<StageName>,
+    /// Whether it goes on for ever.
+    pub follow: bool,
     /// Whether the samples' files are made.
     pub materialise: bool,
     /// Whether changed settings may make a new revision.
@@ -97,6 +100,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         ontology: arguments.ontology.clone(),
         out: arguments.out.clone(),
         stages,
+        follow: arguments.follow,
         materialise: arguments.materialise,
         new_revision: arguments.new_revision,
         from: arguments.from,
@@ -109,7 +113,8 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         say(&format!("no file ending in {endings} was found below {}", clips.display()));
     }
     Ok(match finished {
-        Finished { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
+        // A run that follows has no other end.
+        Finished { interrupted: true, .. } if !arguments.follow => ExitCode::from(INTERRUPTED),
         Finished { summary, .. } if arguments.strict && summary.dead_letters > 0 => ExitCode::from(1),
         Finished { .. } => ExitCode::SUCCESS,
     })
@@ -117,7 +122,8 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
 
 /// Runs the job to its end, or until interrupted.
 pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> Result<Finished, Failure> {
-    let input = job.stages.contains(&StageName::Source).then(|| Input::check(job)).transpose()?;
+    let fetch = config.fetcher.is_on();
+    let offer = job.stages.contains(&StageName::Source).then(|| check(job, fetch)).transpose()?;
     let settings = config.settings();
     let rules = settings.curator.rules.as_deref().map(Path::new);
     let classification = Classification::read(&job.ontology, rules)?;
@@ -139,7 +145,8 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         classification.keep(&plan, &tools.store)?;
         pipeline::declare(&*log, &revision).await.map_err(anyhow::Error::from)?;
         let pipeline = Pipeline {
-            settings,
+            settings: settings.clone(),
+            fetcher: config.fetcher.clone(),
             effort: config.effort.clone(),
             revision: revision.clone(),
             rulebook: Arc::clone(&classification.rulebook),
@@ -154,7 +161,21 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         let listener = interrupt.clone();
         actix::spawn(async move { listener.listen().await });
         let running = pipeline.start();
-        let end = to_the_end(running, &*log, &revision, input, &interrupt, screen).await?;
+        let end = match job.follow {
+            false => to_the_end(running, &*log, &revision, offer, &interrupt, screen).await?,
+            true => {
+                let follower = offer.map(|offer| Follower {
+                    log: Arc::clone(&log),
+                    revision: revision.clone(),
+                    tools: Arc::clone(&tools),
+                    offer,
+                    source: settings.source.clone(),
+                    settings: config.follow.clone(),
+                });
+                for_ever(running, follower, &interrupt, screen).await?;
+                None
+            }
+        };
         let mut interrupted = end.is_none();
         let projection = Projection::of(&*log, &revision).await.map_err(anyhow::Error::from)?;
         if let Some(letter) = end.and_then(|position| unreported(&projection, position)) {
@@ -173,31 +194,24 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
 }
 
 /// What the source is to read, as absolute paths: a later run from another folder means the same files.
-struct Input {
-    clips: String,
-    labels: Vec<LabelList>,
-    ontology: String,
-}
-
-impl Input {
-    /// Fails early, and by name, where the source would only fail later.
-    fn check(job: &Job) -> Result<Self, Failure> {
-        let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
-        fs::read_dir(clips).with_context(|| {
-            format!("cannot read the folder of clips {}; check the path and its permissions", clips.display())
+/// Fails early, and by name, where the source would only fail later.
+fn check(job: &Job, fetch: bool) -> Result<Offer, Failure> {
+    let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
+    fs::read_dir(clips).with_context(|| {
+        format!("cannot read the folder of clips {}; check the path and its permissions", clips.display())
+    })?;
+    let labels = job.labels.iter().map(|(split, path)| {
+        File::open(path).with_context(|| {
+            format!("cannot read the label list {}; check the path and its permissions", path.display())
         })?;
-        let labels = job.labels.iter().map(|(split, path)| {
-            File::open(path).with_context(|| {
-                format!("cannot read the label list {}; check the path and its permissions", path.display())
-            })?;
-            Ok(LabelList { path: absolute(path)?, split: *split })
-        });
-        Ok(Self {
-            clips: absolute(clips)?,
-            labels: labels.collect::<anyhow::Result<_>>()?,
-            ontology: absolute(&job.ontology)?,
-        })
-    }
+        Ok(LabelList { path: absolute(path)?, split: *split })
+    });
+    Ok(Offer {
+        clips: absolute(clips)?,
+        labels: labels.collect::<anyhow::Result<_>>()?,
+        ontology: absolute(&job.ontology)?,
+        fetch,
+    })
 }
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
@@ -258,11 +272,11 @@ async fn to_the_end(
     mut running: RunningPipeline,
     log: &dyn TopicLog,
     revision: &Revision,
-    input: Option<Input>,
+    offer: Option<Offer>,
     interrupt: &Interrupt,
     screen: &Screen,
 ) -> Result<Option<Position>, Failure> {
-    let waits_for = wait_target(log, revision, input).await?;
+    let waits_for = wait_target(log, revision, offer).await?;
     let mut watch = screen.watch(&running);
     let end = pipeline::wait_for_end(log, revision, waits_for);
     tokio::pin!(end);
@@ -306,6 +320,47 @@ async fn to_the_end(
     }
 }
 
+/// Runs until interrupted; without a source of its own, on what others offer.
+async fn for_ever(
+    mut running: RunningPipeline,
+    follower: Option<Follower>,
+    interrupt: &Interrupt,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    let following = async {
+        match follower {
+            Some(follower) => follower.follow().await.map(|_| ()),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::pin!(following);
+    let mut watch = screen.watch(&running);
+    let (mut stopping, mut failed) = (false, None);
+    loop {
+        tokio::select! {
+            ended = running.ended() => {
+                drop(watch);
+                ended.context("the run cannot go on")?;
+                return match failed {
+                    Some(error) => Err(Failure::Failed(anyhow::Error::from(error))),
+                    None => Ok(()),
+                };
+            }
+            result = &mut following, if !stopping => {
+                failed = result.err();
+                stopping = true;
+                running.stop();
+            }
+            () = tokio::time::sleep(REDRAW) => {}
+        }
+        watch.draw(&running);
+        if !stopping && interrupt.is_set() {
+            stopping = true;
+            running.stop();
+        }
+    }
+}
+
 /// Whether a reporter has read all there is, also one of a process that had the stages before this one.
 async fn is_reported_elsewhere(log: &dyn TopicLog, revision: &Revision) -> anyhow::Result<bool> {
     let fingerprint = revision.fingerprint(StageName::Reporter);
@@ -319,12 +374,10 @@ async fn is_reported_elsewhere(log: &dyn TopicLog, revision: &Revision) -> anyho
 async fn wait_target(
     log: &dyn TopicLog,
     revision: &Revision,
-    input: Option<Input>,
+    offer: Option<Offer>,
 ) -> anyhow::Result<Option<RecordId>> {
-    match input {
-        Some(Input { clips, labels, ontology }) => {
-            Ok(Some(pipeline::offer(log, revision, &clips, labels, &ontology).await?))
-        }
+    match offer {
+        Some(offer) => Ok(Some(offer.once(log, revision).await?)),
         None => {
             let newest = pipeline::inputs(log).await?.pop();
             match &newest {
