@@ -73,9 +73,12 @@ struct Tally {
     /// Accepted clips that make a pool while following; 0 for no such limit.
     #[serde(default)]
     seal_clips: u64,
-    /// Whether what is accepted is to be sealed, or was, and the end of the run is not written yet.
+    /// Whether what is accepted is to be sealed, however little it is.
     #[serde(default)]
     due: bool,
+    /// Whether something was sealed whose end is not told yet.
+    #[serde(default)]
+    owed: bool,
 }
 
 /// Listings of pools to be sealed, as bytes.
@@ -176,17 +179,16 @@ impl Coordinator {
     /// What is to be done now, after whatever record.
     fn next(&mut self) -> Next {
         let tally = &mut self.tally;
-        if tally.inputs.is_empty() && !tally.due {
+        if tally.inputs.is_empty() && !tally.owed {
             return Next::Wait;
         }
         if tally.following {
             tally.due |= tally.seal_clips > 0 && self.unsealed >= tally.seal_clips;
-            return match (self.tally.due, self.unsealed, self.tally.composing.is_empty()) {
-                (false, ..) => Next::Wait,
-                (true, 0, false) => Next::Wait,
-                (true, 0, true) => Next::Finish,
-                (true, ..) => Next::Seal,
-            };
+            if tally.due && self.unsealed > 0 {
+                return Next::Seal;
+            }
+            tally.owed |= std::mem::take(&mut tally.due);
+            return if tally.owed && tally.composing.is_empty() { Next::Finish } else { Next::Wait };
         }
         match self.is_at_rest() && self.tally.composing.is_empty() {
             false => Next::Wait,
@@ -217,7 +219,7 @@ impl Coordinator {
             true => std::mem::take(&mut self.tally.inputs),
             false => Vec::new(),
         };
-        self.tally.due = false;
+        (self.tally.due, self.tally.owed) = (false, false);
         self.finish(inputs, effects);
     }
 
@@ -337,6 +339,7 @@ impl Stage for Coordinator {
             effects.outputs.push(Output::of_run(Topic::Pools, sealed.id, sealed));
         }
         self.unsealed = 0;
+        (self.tally.due, self.tally.owed) = (false, true);
         if let Message::ClipAccepted(accepted) = &record.message
             && let Some(member) = self.members.get(&accepted.clip.id)
         {

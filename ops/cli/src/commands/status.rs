@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use counterpoint_actors::projection::Projection;
+use counterpoint_actors::projection::{Projection, Summary};
 use counterpoint_core::identity::ClipName;
 use counterpoint_log::{Group, TopicLog};
 use counterpoint_messages::{ClipFound, Message, RecordId, StageName, Topic};
@@ -48,7 +48,7 @@ struct Ways {
 struct Status<'a> {
     revision: u64,
     stages: Vec<Stage>,
-    summary: &'a counterpoint_actors::projection::Summary,
+    summary: &'a Summary,
 }
 
 pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
@@ -102,7 +102,23 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
         thousands(summary.composed.values().sum()),
         thousands(summary.dead_letters),
     ));
+    coverage(summary);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the label lists want of each class, and what there is.
+fn coverage(summary: &Summary) {
+    if summary.coverage.values().all(|class| class.wanted == 0) {
+        return;
+    }
+    print(&format!("\n{:>9} {:>9} {:>9}  class", "wanted", "on hand", "accepted"));
+    for (name, class) in &summary.coverage {
+        let missing = class.missing.iter().map(|(reason, rows)| format!("{} {reason}", thousands(*rows)));
+        let missing = missing.collect::<Vec<_>>().join(", ");
+        let missing = if missing.is_empty() { missing } else { format!(" (missing: {missing})") };
+        let (wanted, on_hand) = (thousands(class.wanted), thousands(class.on_hand));
+        print(&format!("{wanted:>9} {on_hand:>9} {:>9}  {name}{missing}", thousands(class.accepted)));
+    }
 }
 
 async fn one(run: &ExistingRun, name: &str, common: &Common) -> Outcome {
