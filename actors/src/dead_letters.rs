@@ -1,44 +1,69 @@
 //! Dead letters, and putting them back where they came from.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
-use counterpoint_messages::{Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, Topic};
+use counterpoint_messages::{
+    Cause, DeadLetter, DecodeError, Fingerprint, Message, MessageKind, RecordId, RecordRequeued, Topic,
+};
 use futures::TryStreamExt;
 
-use crate::projection::newest_revision;
+use crate::{
+    format,
+    later::{self, LaterRecord},
+    projection::newest_revision,
+};
 
-/// Dead letters of the newest revision that were not put back.
+/// The dead letters of the newest revision that were not put back.
+#[derive(Debug, Default)]
+pub struct Waiting {
+    /// In order of their positions.
+    pub letters: Vec<DeadLetter>,
+    /// Letters, and words of some that were put back, that only a later release can read.
+    pub later: Vec<LaterRecord>,
+    /// The revision that each letter was written under.
+    revisions: Vec<Option<Fingerprint>>,
+}
+
+/// Dead letters of the newest revision that were not put back. Those of other revisions stay: what they
+/// were about is done anew under the newest one.
 ///
 /// # Errors
 /// If the log cannot be read.
-pub async fn list(log: &dyn TopicLog) -> Result<Vec<DeadLetter>, LogError> {
-    Ok(waiting(log).await?.into_iter().map(|(letter, _)| letter).collect())
-}
-
-/// The same with the revision that each was written under. Letters of other revisions stay: what they
-/// were about is done anew under the newest one.
-async fn waiting(log: &dyn TopicLog) -> Result<Vec<(DeadLetter, Option<Fingerprint>)>, LogError> {
+pub async fn list(log: &dyn TopicLog) -> Result<Waiting, LogError> {
     let revisions = newest_revision(log).await?.map(|revision| revision.fingerprints()).unwrap_or_default();
+    let mut waiting = Waiting::default();
     let mut requeued: BTreeSet<RecordId> = BTreeSet::new();
     let mut runs = log.scan(Topic::Runs);
     while let Some(record) = runs.try_next().await? {
-        if let Ok(Message::RecordRequeued(record)) = Message::decode(&record.value) {
-            requeued.insert(record.dead_letter);
+        match later::read(&record) {
+            Ok(Some(Message::RecordRequeued(record))) => {
+                requeued.insert(record.dead_letter);
+            }
+            Err(record @ LaterRecord { reason: DecodeError::Newer { kind, .. }, .. })
+                if kind == MessageKind::RecordRequeued =>
+            {
+                waiting.later.push(record);
+            }
+            Ok(_) | Err(_) => {}
         }
     }
-    let mut letters = BTreeMap::new();
     let mut records = log.scan(Topic::DeadLetters);
     while let Some(record) = records.try_next().await? {
         let revision = record.headers.revision;
-        if let Ok(Message::DeadLetter(letter)) = Message::decode(&record.value)
-            && revision.is_none_or(|revision| revisions.contains(&revision))
-            && !requeued.contains(&letter.id)
-        {
-            letters.insert(record.position, (letter, revision));
+        match later::read(&record) {
+            Ok(Some(Message::DeadLetter(letter)))
+                if revision.is_none_or(|revision| revisions.contains(&revision))
+                    && !requeued.contains(&letter.id) =>
+            {
+                waiting.letters.push(letter);
+                waiting.revisions.push(revision);
+            }
+            Ok(_) => {}
+            Err(record) => waiting.later.push(record),
         }
     }
-    Ok(letters.into_values().collect())
+    Ok(waiting)
 }
 
 /// Puts every dead letter's record back on its topic, once; how many that were.
@@ -46,10 +71,16 @@ async fn waiting(log: &dyn TopicLog) -> Result<Vec<(DeadLetter, Option<Fingerpri
 /// The record and the word that it was put back are written together, so an interruption repeats nothing.
 ///
 /// # Errors
-/// If the log cannot be read or written.
+/// If the log cannot be read or written; [`LogError::Invalid`], with nothing put back, if a later release
+/// wrote some of the letters or of the words that they were put back, as one might be put back twice.
 pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
+    let Waiting { letters, later, revisions } = list(log).await?;
+    if let Some(record) = later.first() {
+        return Err(LogError::Invalid { detail: format!("{record}; nothing was put back") });
+    }
+    let level = format::level(log).await?;
     let mut put_back = 0;
-    for (letter, revision) in waiting(log).await? {
+    for (letter, revision) in letters.into_iter().zip(revisions) {
         // A topic of a later version of this program: it is for that one to put the record back.
         let Some(topic) = Topic::parse(&letter.topic) else { continue };
         let settings = revision.unwrap_or_default();
@@ -61,8 +92,7 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
             clip: letter.clip,
             key: letter.key.clone(),
         });
-        let value =
-            word.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+        let value = word.encode(level).map_err(|error| format::refused(&error))?;
         let back = Outgoing {
             topic,
             partition: letter.partition,

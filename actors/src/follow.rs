@@ -18,7 +18,7 @@ use futures::TryStreamExt;
 
 use crate::{
     Tools,
-    pipeline::{FOLLOW_AGAIN, Offer, run_finished},
+    pipeline::{FOLLOW_AGAIN, Offer, offered, run_finished},
     revision::Revision,
     settings::{FollowSettings, SourceSettings},
     source::{
@@ -85,8 +85,8 @@ impl Follower {
     /// If the log cannot be read or written.
     pub async fn follow(self) -> Result<Infallible, LogError> {
         let nonce = loop {
-            match crate::pipeline::inputs(&*self.log).await {
-                Ok(inputs) => break inputs.len() as u64,
+            match offered(&*self.log).await {
+                Ok((inputs, later)) => break (inputs.len() + later.len()) as u64,
                 Err(error) if error.is_passing() => tokio::time::sleep(FOLLOW_AGAIN).await,
                 Err(error) => return Err(error),
             }
@@ -183,7 +183,9 @@ impl Follower {
             }
             return;
         }
-        for input in run_finished(record, &self.revision).into_iter().flat_map(|run| run.inputs) {
+        // What a later release wrote is told where the run is watched.
+        let finished = run_finished(record, &self.revision).unwrap_or_default();
+        for input in finished.into_iter().flat_map(|run| run.inputs) {
             standing.open.remove(&input);
             // The source gave up on it.
             standing.reading.take_if(|(reading, _)| *reading == input);

@@ -4,6 +4,7 @@
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
+pub mod audit;
 pub mod composer;
 pub mod coordinator;
 pub mod curator;
@@ -11,7 +12,10 @@ pub mod dead_letters;
 pub mod decoder;
 pub mod fetcher;
 pub mod follow;
+pub mod format;
 pub mod gate;
+pub mod held_up;
+pub mod later;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;

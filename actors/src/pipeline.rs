@@ -1,10 +1,14 @@
 //! The pipeline as a whole: which stages there are, how they are started, and when a run has ended.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
-use counterpoint_log::{Headers, LogError, Outgoing, Position, TopicLog};
+use counterpoint_log::{Headers, LogError, Outgoing, Position, Received, TopicLog};
 use counterpoint_messages::{
     Cause, Fingerprint, Follow, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
 };
@@ -18,7 +22,9 @@ use crate::{
     curator::Curator,
     decoder::Decoder,
     fetcher::Fetcher,
+    format,
     gate::Gate,
+    later::{self, LaterRecord},
     projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
@@ -162,8 +168,7 @@ impl Pipeline {
 /// Names this process and no other, however soon its number is used again.
 fn session() -> String {
     static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let since_1970 =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
 }
 
@@ -171,6 +176,19 @@ impl RunningPipeline {
     /// How the stages are doing, in order.
     pub fn health(&self) -> Vec<(StageName, StageHealth)> {
         self.health.iter().map(|(stage, health)| (*stage, health.borrow().clone())).collect()
+    }
+
+    /// The records of a later release at which partitions of this process wait.
+    pub fn held(&self) -> BTreeMap<(Topic, u32), LaterRecord> {
+        self.health.iter().flat_map(|(_, health)| health.borrow().held.clone()).collect()
+    }
+
+    /// Whether no stage of this process has anything in hand, and all have seen the end of what there is.
+    pub fn is_quiet(&self) -> bool {
+        self.health.iter().all(|(_, health)| {
+            let health = health.borrow();
+            health.caught_up && health.running == 0 && health.records_in_flight == 0
+        })
     }
 
     /// Tells every stage to finish what it has begun, commit and end.
@@ -230,12 +248,12 @@ impl Offer {
     /// # Errors
     /// If the log cannot be read or written.
     pub async fn once(&self, log: &dyn TopicLog, revision: &Revision) -> Result<RecordId, LogError> {
-        let inputs = inputs(log).await?;
+        let (inputs, later) = offered(log).await?;
         let sealed = sealed_inputs(log, revision).await?;
         let is_unread = |input: &&InputOffered| !sealed.contains(&input.id) && self.is_of(input);
         match inputs.iter().find(is_unread) {
             Some(input) => Ok(input.id),
-            None => self.make(log, None, inputs.len() as u64).await,
+            None => self.make(log, None, (inputs.len() + later.len()) as u64).await,
         }
     }
 
@@ -271,16 +289,30 @@ impl Offer {
 /// Inputs offered so far, the newest last.
 ///
 /// # Errors
-/// If the log cannot be read.
+/// If the log cannot be read; [`LogError::Invalid`] if a later release offered one, as nobody could tell
+/// which is the newest.
 pub async fn inputs(log: &dyn TopicLog) -> Result<Vec<InputOffered>, LogError> {
-    let mut inputs = Vec::new();
-    let mut records = log.scan(Topic::Inputs);
-    while let Some(record) = records.try_next().await? {
-        if let Ok(Message::InputOffered(input)) = Message::decode(&record.value) {
-            inputs.push(input);
+    match offered(log).await? {
+        (inputs, later) if later.is_empty() => Ok(inputs),
+        (_, later) => {
+            let later: Vec<_> = later.iter().map(LaterRecord::to_string).collect();
+            Err(LogError::Invalid { detail: later.join("; ") })
         }
     }
-    Ok(inputs)
+}
+
+/// Inputs offered so far, those last that only a later release can read.
+pub(crate) async fn offered(log: &dyn TopicLog) -> Result<(Vec<InputOffered>, Vec<LaterRecord>), LogError> {
+    let (mut inputs, mut later) = (Vec::new(), Vec::new());
+    let mut records = log.scan(Topic::Inputs);
+    while let Some(record) = records.try_next().await? {
+        match later::read(&record) {
+            Ok(Some(Message::InputOffered(input))) => inputs.push(input),
+            Ok(_) => {}
+            Err(record) => later.push(record),
+        }
+    }
+    Ok((inputs, later))
 }
 
 /// Inputs that the source of this revision will not read again: it sealed them, or gave up on them.
@@ -293,14 +325,19 @@ async fn sealed_inputs(log: &dyn TopicLog, revision: &Revision) -> Result<BTreeS
             Ok(Message::InputSealed(input)) if is_sources => {
                 sealed.insert(input.input);
             }
-            _ => sealed.extend(run_finished(&record, revision).into_iter().flat_map(|run| run.inputs)),
+            // An input that a later release sealed counts as unread: taking it up again brings nothing twice.
+            _ => {
+                let finished = run_finished(&record, revision).unwrap_or_default();
+                sealed.extend(finished.into_iter().flat_map(|run| run.inputs));
+            }
         }
     }
     Ok(sealed)
 }
 
 /// Waits for the record that ends an input, which may be there already; without an input for the first
-/// that ends any. Waits on where the log does not answer for a moment.
+/// that ends any. Waits on where the log does not answer for a moment, and past what a later release wrote,
+/// which is told.
 ///
 /// # Errors
 /// If the log cannot be read.
@@ -313,10 +350,11 @@ pub async fn wait_for_end(
     loop {
         match records.try_next().await {
             Ok(Some(record)) => match run_finished(&record, revision) {
-                Some(run) if input.is_none_or(|input| run.inputs.contains(&input)) => {
+                Ok(Some(run)) if input.is_none_or(|input| run.inputs.contains(&input)) => {
                     return Ok((record.position, run));
                 }
-                _ => {}
+                Ok(_) => {}
+                Err(record) => tracing::warn!("{record}, and may be the end of the run"),
             },
             Err(error) if error.is_passing() => {
                 tokio::time::sleep(FOLLOW_AGAIN).await;
@@ -331,28 +369,30 @@ pub async fn wait_for_end(
     }
 }
 
-pub(crate) fn run_finished(record: &counterpoint_log::Received, revision: &Revision) -> Option<RunFinished> {
+pub(crate) fn run_finished(
+    record: &Received,
+    revision: &Revision,
+) -> Result<Option<RunFinished>, LaterRecord> {
     if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
-        return None;
+        return Ok(None);
     }
-    match Message::decode(&record.value) {
-        Ok(Message::RunFinished(finished)) => Some(finished),
-        _ => None,
+    match later::read(record)? {
+        Some(Message::RunFinished(finished)) => Ok(Some(finished)),
+        _ => Ok(None),
     }
 }
 
-/// Writes a message outside any stage.
+/// Writes a message outside any stage, at the format level of the log.
 ///
 /// # Errors
-/// If it is too large or the log cannot be written.
+/// If it is too large, if the log has to be upgraded for it, or if the log cannot be read or written.
 pub async fn append(
     log: &dyn TopicLog,
     topic: Topic,
     key: RecordId,
     message: Message,
 ) -> Result<(), LogError> {
-    let value =
-        message.encode().map_err(|error| LogError::Invalid { detail: format!("the message {error}") })?;
+    let value = message.encode(format::level(log).await?).map_err(|error| format::refused(&error))?;
     let headers = Headers::default();
     log.append(vec![Outgoing { topic, partition: 0, key: key.0.to_vec(), value, headers }]).await
 }

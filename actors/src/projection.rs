@@ -5,13 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use counterpoint_core::variants::ManifestRow;
 use counterpoint_log::{LogError, Position, TopicLog};
 use counterpoint_messages::{
-    ClipCurated, ClipDecoded, ClipFound, DeadLetter, Fingerprint, InputSealed, Message, RecipeName, RecipeSkipped,
-    RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
+    ClipCurated, ClipDecoded, ClipFound, DeadLetter, DecodeError, Fingerprint, InputSealed, Message,
+    RecipeName, RecipeSkipped, RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
-use crate::{fetcher::fetch_id, materialise::MadeSamples, revision::Revision};
+use crate::{
+    fetcher::fetch_id,
+    later::{self, LaterRecord},
+    materialise::MadeSamples,
+    revision::Revision,
+};
 
 /// Name and version that a lineage card bears.
 pub const PROGRAM: &str = concat!("counterpoint ", env!("CARGO_PKG_VERSION"));
@@ -48,6 +53,8 @@ pub struct Summary {
     pub coverage: BTreeMap<String, ClassCoverage>,
     /// Revision that all of this is about.
     pub revision: u64,
+    /// Records that only a later release can read: where there are any, the counts above lack them.
+    pub later_records: u64,
 }
 
 /// A class in numbers.
@@ -86,6 +93,8 @@ pub struct Projection {
     pub dead_letters: Vec<DeadLetter>,
     /// What the newest input said of itself.
     pub input: Option<InputSealed>,
+    /// Records that only a later release can read, which nothing else here knows of.
+    pub later: Vec<LaterRecord>,
     /// Last record read of each partition.
     pub positions: BTreeMap<(Topic, u32), Position>,
 }
@@ -100,7 +109,7 @@ impl Projection {
         let mut projection = Self::default();
         projection.summary.revision = revision.declared.number;
         let mut files: HashMap<String, Outcome> = HashMap::new();
-        for message in read(log, Topic::Rejected, &revisions, &mut projection.positions).await? {
+        for message in projection.read(log, Topic::Rejected, &revisions).await? {
             let Message::Rejected(rejected) = message else { continue };
             if rejected.stage == StageName::Source {
                 files.insert(rejected.path.clone(), Outcome::TurnedAway(projection.rejected.len()));
@@ -110,7 +119,7 @@ impl Projection {
         // Clips that were brought again with other bytes: what became of the earlier ones no longer counts.
         let mut superseded = BTreeSet::new();
         let mut there = BTreeSet::new();
-        for message in read(log, Topic::Clips, &revisions, &mut projection.positions).await? {
+        for message in projection.read(log, Topic::Clips, &revisions).await? {
             let Message::ClipFound(ClipFound { clip, media }) = message else { continue };
             let row = fetch_id(&clip.video, clip.segment);
             there.insert(row);
@@ -140,6 +149,11 @@ impl Projection {
             }
         });
         projection.fold_endings(log, &revisions, &superseded).await?;
+        for topic in [Topic::Inputs, Topic::Fetched, Topic::Pools] {
+            // Nothing of them is shown, but a stage may wait there for a later release.
+            projection.read(log, topic, &revisions).await?;
+        }
+        projection.summary.later_records = projection.later.len() as u64;
         let summary = &mut projection.summary;
         summary.found = files.len() as u64;
         for rejected in &projection.rejected {
@@ -159,37 +173,37 @@ impl Projection {
         revisions: &BTreeSet<Fingerprint>,
         superseded: &BTreeSet<RecordId>,
     ) -> Result<(), LogError> {
-        for message in read(log, Topic::Curated, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Curated, revisions).await? {
             if let Message::ClipCurated(curated) = message
                 && !superseded.contains(&curated.clip.id)
             {
                 self.curated.push(curated);
             }
         }
-        for message in read(log, Topic::Decoded, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Decoded, revisions).await? {
             if let Message::ClipDecoded(decoded) = message
                 && !superseded.contains(&decoded.clip.id)
             {
                 self.decoded.push(decoded);
             }
         }
-        for message in read(log, Topic::Accepted, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Accepted, revisions).await? {
             if let Message::ClipAccepted(accepted) = message {
                 self.accepted.push(accepted.clip.id);
             }
         }
-        for message in read(log, Topic::Samples, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Samples, revisions).await? {
             if let Message::SampleComposed(sample) = message {
                 self.samples.push(sample);
             }
         }
-        for message in read(log, Topic::Skipped, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Skipped, revisions).await? {
             if let Message::RecipeSkipped(skipped) = message {
                 self.skipped.push(skipped);
             }
         }
         let mut requeued = BTreeSet::new();
-        for message in read(log, Topic::Runs, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::Runs, revisions).await? {
             match message {
                 Message::InputSealed(sealed) => self.input = Some(sealed),
                 Message::RecordRequeued(record) => {
@@ -198,7 +212,7 @@ impl Projection {
                 _ => {}
             }
         }
-        for message in read(log, Topic::DeadLetters, revisions, &mut self.positions).await? {
+        for message in self.read(log, Topic::DeadLetters, revisions).await? {
             if let Message::DeadLetter(letter) = message
                 && !requeued.contains(&letter.id)
             {
@@ -255,6 +269,31 @@ impl Projection {
         coverage
     }
 
+    /// Messages of a topic that are of the revision, each id once (the first one committed).
+    async fn read(
+        &mut self,
+        log: &dyn TopicLog,
+        topic: Topic,
+        revisions: &BTreeSet<Fingerprint>,
+    ) -> Result<Vec<Message>, LogError> {
+        let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
+        let mut messages = Vec::new();
+        let mut records = log.scan(topic);
+        while let Some(record) = records.try_next().await? {
+            self.positions.insert((topic, record.partition), record.position);
+            let is_of_revision = record.headers.revision.is_none_or(|revision| revisions.contains(&revision));
+            if !is_of_revision || seen.contains(&record.key) {
+                continue;
+            }
+            match later::read(&record) {
+                Ok(message) => messages.extend(message),
+                Err(record) => self.later.push(record),
+            }
+            seen.insert(record.key);
+        }
+        Ok(messages)
+    }
+
     /// `manifest.jsonl`: a line a sample, in order of their ids.
     ///
     /// # Errors
@@ -287,37 +326,16 @@ enum Outcome {
     TurnedAway(usize),
 }
 
-/// Messages of a topic that are of the revision, each id once (the first one committed).
-async fn read(
-    log: &dyn TopicLog,
-    topic: Topic,
-    revisions: &BTreeSet<Fingerprint>,
-    positions: &mut BTreeMap<(Topic, u32), Position>,
-) -> Result<Vec<Message>, LogError> {
-    let mut seen: BTreeSet<Vec<u8>> = BTreeSet::new();
-    let mut messages = Vec::new();
-    let mut records = log.scan(topic);
-    while let Some(record) = records.try_next().await? {
-        positions.insert((topic, record.partition), record.position);
-        if record.headers.revision.is_some_and(|revision| !revisions.contains(&revision))
-            || !seen.insert(record.key)
-        {
-            continue;
-        }
-        // What cannot be read is a dead letter of the stage that reads it, and told there.
-        if let Ok(message) = Message::decode(&record.value) {
-            messages.push(message);
-        }
-    }
-    Ok(messages)
-}
-
 /// The samples of a revision, in order of their ids.
 ///
 /// # Errors
 /// If the log cannot be read.
 pub async fn samples_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<SampleComposed>, LogError> {
-    let messages = read(log, Topic::Samples, &revision.fingerprints(), &mut BTreeMap::new()).await?;
+    let mut projection = Projection::default();
+    let messages = projection.read(log, Topic::Samples, &revision.fingerprints()).await?;
+    for record in &projection.later {
+        tracing::warn!("{record}; its sample is left out");
+    }
     let mut samples: Vec<_> = messages
         .into_iter()
         .filter_map(|message| match message {
@@ -332,14 +350,19 @@ pub async fn samples_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<S
 /// The revision that the log was worked on under last; `None` on a new log.
 ///
 /// # Errors
-/// If the log cannot be read.
+/// If the log cannot be read; [`LogError::Invalid`] if a later release declared it.
 pub async fn newest_revision(log: &dyn TopicLog) -> Result<Option<Revision>, LogError> {
     let mut records = log.scan(Topic::Revisions);
-    let mut newest = None;
+    let mut newest = Ok(None);
     while let Some(record) = records.next().await.transpose()? {
-        if let Ok(Message::RevisionDeclared(declared)) = Message::decode(&record.value) {
-            newest = Some(Revision::of(declared));
+        match later::read(&record) {
+            Ok(Some(Message::RevisionDeclared(declared))) => newest = Ok(Some(Revision::of(declared))),
+            Err(record @ LaterRecord { reason: DecodeError::Newer { .. }, .. }) => {
+                newest = Err(LogError::Invalid { detail: record.to_string() });
+            }
+            // Declarations of other kinds are about something else.
+            Ok(_) | Err(_) => {}
         }
     }
-    Ok(newest)
+    newest
 }

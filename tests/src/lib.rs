@@ -1,12 +1,15 @@
 //! What the end-to-end tests share.
 
 pub mod browser;
+pub mod chaos;
 pub mod collector;
+pub mod disk;
 pub mod film;
 pub mod out;
 pub mod program;
 mod report_check;
 mod shared;
+pub mod topics;
 pub mod workplace;
 
 pub use report_check::{ReportFacts, ReportFault, check_report};

@@ -10,18 +10,25 @@ use std::{
 
 use serde_json::Value;
 
-use crate::program::Program;
+use crate::{program::Program, topics::Topics};
 
 /// An output folder.
 #[derive(Debug, Clone)]
 pub struct Out {
     folder: PathBuf,
+    topics: Topics,
 }
 
 impl Out {
     /// The one at this path.
     pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.to_owned() }
+        Self { folder: folder.to_owned(), topics: Topics::default() }
+    }
+
+    /// The same folder, of a run whose topics are elsewhere.
+    #[must_use]
+    pub fn on(self, topics: Topics) -> Self {
+        Self { topics, ..self }
     }
 
     /// A path in it.
@@ -92,8 +99,21 @@ impl Out {
         text(&reject.unwrap_or_else(|| panic!("{video} was not rejected: {way:?}"))["what"])
     }
 
+    /// What `status --audit` finds, which must be nothing.
+    ///
+    /// # Panics
+    /// If something is lost, there twice, or missing.
+    pub fn audit(&self) -> Value {
+        self.ask(["status", "--audit"])
+    }
+
+    /// What `status --audit` finds.
+    pub fn audit_of_any_outcome(&self) -> Value {
+        self.command(["status", "--audit"]).run().json()
+    }
+
     fn command<const N: usize>(&self, arguments: [&str; N]) -> Program {
-        Program::counterpoint(arguments).with(["--json", "--out"]).with([&self.folder])
+        self.topics.of(Program::counterpoint(arguments).with(["--json", "--out"]).with([&self.folder]))
     }
 
     /// What a command that looks into the folder tells as JSON.

@@ -139,6 +139,16 @@ impl Running {
         self.signal(Signal::KILL);
     }
 
+    /// SIGSTOP: it does nothing more, and does not know it.
+    pub fn suspend(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`Self::suspend`].
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&self, signal: Signal) {
         // It may have ended a moment ago.
         let _ = kill_process(Pid::from_child(&self.child), signal);

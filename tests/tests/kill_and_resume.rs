@@ -67,6 +67,7 @@ fn kill_repeatedly(
 fn assert_same(disturbed: &Out, undisturbed: &Out) {
     assert_eq!(disturbed.manifest(), undisturbed.manifest());
     assert_eq!(disturbed.summary(), undisturbed.summary());
+    disturbed.audit();
 }
 
 #[test]

@@ -14,7 +14,7 @@ use futures::FutureExt;
 use tokio::sync::watch;
 
 use super::{Order, Profile, Stage, cycle::Cycle, guard::panic_text};
-use crate::Tools;
+use crate::{Tools, later::LaterRecord};
 
 /// How a stage is run; nothing here changes what comes out.
 #[derive(Debug, Clone)]
@@ -76,6 +76,10 @@ pub struct StageHealth {
     pub running: usize,
     /// Whether nothing is left to read or commit.
     pub caught_up: bool,
+    /// Partitions that are this process's to read.
+    pub assigned: BTreeSet<(Topic, u32)>,
+    /// Those of them that wait for a later release, and the record at which each does.
+    pub held: BTreeMap<(Topic, u32), LaterRecord>,
     /// Last position committed of each partition, by this process or an earlier one.
     pub committed: BTreeMap<(Topic, u32), Position>,
 }

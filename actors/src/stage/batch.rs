@@ -4,7 +4,7 @@ use std::{
 };
 
 use counterpoint_log::{Commit, Headers, Outgoing, Position, StateEntry};
-use counterpoint_messages::{DecodeError, Fingerprint, Topic, TraceParent, partition_of};
+use counterpoint_messages::{EncodeError, Fingerprint, FormatLevel, Topic, TraceParent, partition_of};
 use tokio::time::Instant;
 
 use super::Output;
@@ -94,15 +94,16 @@ impl Batch {
 /// The record that a message is written as.
 pub(super) fn outgoing(
     output: &Output,
+    level: FormatLevel,
     partitions: u32,
     revision: Fingerprint,
     trace: Option<TraceParent>,
-) -> Result<Outgoing, DecodeError> {
+) -> Result<Outgoing, EncodeError> {
     Ok(Outgoing {
         topic: output.topic,
         partition: if output.topic.is_partitioned() { partition_of(&output.video, partitions) } else { 0 },
         key: output.key.0.to_vec(),
-        value: output.message.encode()?,
+        value: output.message.encode(level)?,
         headers: Headers { trace, revision: Some(revision), clip: output.clip },
     })
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use counterpoint_log::{Epoch, Event, EventStream, LogError, Member, Position, TopicLog};
-use counterpoint_messages::Topic;
+use counterpoint_messages::{FormatLevel, Topic};
 use counterpoint_telemetry::events::{self, Event as _};
 use futures::StreamExt;
 use tokio::{
@@ -17,10 +17,11 @@ use super::{
     actor::{Ending, Phase, StageHealth, StageOptions},
     attempts::{Attempts, Suspect},
     batch::Batch,
+    failpoints,
     lane::Lane,
     records::Returned,
 };
-use crate::Tools;
+use crate::{Tools, format};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -41,8 +42,10 @@ pub(super) struct Cycle<S: Stage> {
     pub(super) attempts: Attempts,
     pub(super) suspect: Option<Suspect>,
     pub(super) batch: Batch,
+    /// Format level of the log when the partitions were assigned.
+    pub(super) level: FormatLevel,
     pub(super) running: JoinSet<Returned<Outcome<S>>>,
-    health: watch::Sender<StageHealth>,
+    pub(super) health: watch::Sender<StageHealth>,
     member: Option<Box<dyn Member>>,
     epoch: Option<Epoch>,
     caught_up: bool,
@@ -86,6 +89,7 @@ impl<S: Stage> Cycle<S> {
             attempts: Attempts::default(),
             suspect: None,
             batch: Batch::default(),
+            level: FormatLevel::FIRST,
             running: JoinSet::new(),
             health,
             member: None,
@@ -202,16 +206,29 @@ impl<S: Stage> Cycle<S> {
             }
             Event::Assigned { epoch, partitions, committed, state } => {
                 self.epoch = Some(epoch);
+                let mut had_held = false;
                 self.health.send_modify(|health| {
                     for (topic, partition, position) in committed {
                         health.committed.insert((topic, partition), position);
                     }
+                    health.assigned = partitions.iter().copied().collect();
+                    had_held = !std::mem::take(&mut health.held).is_empty();
                 });
+                if had_held {
+                    events::PartitionsHeld { stage: self.profile.stage, partitions: 0, newest: None }.emit();
+                }
                 self.generation += 1;
                 self.lanes = partitions.iter().map(|place| (*place, Lane::default())).collect();
                 self.batch = Batch::default();
                 self.commit_failed = false;
                 self.caught_up = false;
+                match format::level(&*self.log).await {
+                    Ok(level) => self.level = level,
+                    Err(error) => {
+                        self.log_failed(error)?;
+                        return Err(Halt::Restore);
+                    }
+                }
                 let (attempts, own) =
                     Attempts::restore(&self.options.session, &partitions, state, self.options.max_records);
                 self.attempts = attempts;
@@ -246,6 +263,10 @@ impl<S: Stage> Cycle<S> {
                 self.commit().await?;
                 self.generation += 1;
                 self.lanes.clear();
+                self.health.send_modify(|health| {
+                    health.assigned.clear();
+                    health.held.clear();
+                });
                 drop(ack);
             }
             Event::Fenced { holder } => {
@@ -302,6 +323,7 @@ impl<S: Stage> Cycle<S> {
             return Ok(());
         }
         let (records, outputs) = (self.batch.records(), self.batch.outputs());
+        failpoints::before_commit(self.profile.stage);
         let commit = self.batch.take();
         let positions = commit.positions.clone();
         let started = Instant::now();

@@ -1,13 +1,10 @@
-//! Points at which tests make a stage fail, named `STAGE::POINT`.
+//! Points of a stage at which tests make it fail, as [`counterpoint_log::failpoints`] says.
 //!
-//! They act once [`arm_failpoints`] was called and are set as the `fail` crate says, e.g. by
-//! the `FAILPOINTS` environment variable:
-//! `FAILPOINTS='curator::plan=return(panic:7xkj4XqaynU)'`: the part before the colon is what to do
-//! (`panic`, `abort`, `kill`, `stall`), the part behind it is any part of the message as it prints, or
-//! empty for every record.
+//! `STAGE::plan`, `STAGE::work`, `STAGE::worked` (what came of the work, media say, is there),
+//! `STAGE::conclude`, `STAGE::concluded` (what the record brings about is known) and `STAGE::commit`. What
+//! they are about is the message as it prints.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
+use counterpoint_log::failpoints;
 use counterpoint_messages::StageName;
 
 use super::Record;
@@ -17,52 +14,24 @@ pub(super) fn reached(stage: StageName, point: &str, record: &Record) {
     Point::of(stage, point, record).reached();
 }
 
+/// Fails here if a test asked for it, whatever the commit holds.
+pub(super) fn before_commit(stage: StageName) {
+    if failpoints::is_armed() {
+        failpoints::reached(&format!("{stage}::commit"), "");
+    }
+}
+
 /// A point that is reached on another thread than the one that knows the record.
 pub(super) struct Point(Option<(String, String)>);
 
 impl Point {
     pub fn of(stage: StageName, point: &str, record: &Record) -> Self {
-        Self(armed().then(|| (format!("{stage}::{point}"), format!("{:?}", record.message))))
+        Self(failpoints::is_armed().then(|| (format!("{stage}::{point}"), format!("{:?}", record.message))))
     }
 
     pub fn reached(&self) {
         if let Some((name, message)) = &self.0 {
-            strike(name, message);
+            failpoints::reached(name, message);
         }
     }
-}
-
-fn strike(name: &str, message: &str) {
-    let action = fail::eval(name, |argument| argument.unwrap_or_default());
-    let Some((action, needle)) = action.as_deref().and_then(|action| action.split_once(':')) else {
-        return;
-    };
-    if !message.contains(needle) {
-        return;
-    }
-    match action {
-        "abort" => std::process::abort(),
-        "kill" => {
-            // The one way to die that runs no code of ours at all.
-            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        }
-        "stall" => {
-            // Until the test lets go of it.
-            while fail::eval(name, |_| ()).is_some() {
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
-        }
-        _ => std::panic::panic_any(format!("failpoint {name}")),
-    }
-}
-
-static ARMED: AtomicBool = AtomicBool::new(false);
-
-/// Turns failpoints on in this process; without it a failpoint costs one load.
-pub fn arm_failpoints() {
-    ARMED.store(true, Ordering::Relaxed);
-}
-
-fn armed() -> bool {
-    ARMED.load(Ordering::Relaxed)
 }

@@ -8,6 +8,8 @@ use super::Record;
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     slots: VecDeque<Slot>,
+    /// Whether a record of a later release stands behind the slots: nothing behind it is taken in.
+    held: bool,
 }
 
 /// One of them.
@@ -40,8 +42,20 @@ pub(super) struct Finished {
 
 impl Lane {
     pub fn push(&mut self, received: Received) {
+        if self.held {
+            return;
+        }
         let (position, bytes) = (received.position, received.key.len() + received.value.len());
         self.slots.push_back(Slot { position, bytes, status: Status::Waiting(received) });
+    }
+
+    /// Leaves this record and all behind it alone, for as long as the partition is assigned; they will be
+    /// read again by the next one. Those before it go on.
+    pub fn hold(&mut self, position: Position) {
+        if let Some(first) = self.slots.iter().position(|slot| slot.position == position) {
+            self.slots.truncate(first);
+        }
+        self.held = true;
     }
 
     pub fn bytes(&self) -> usize {
@@ -126,6 +140,21 @@ mod tests {
         assert_eq!(lane.pop_done().unwrap().0, Position(7));
         assert!(lane.pop_done().is_none());
         assert_eq!(lane.next_waiting(), Some(Position(9)));
+    }
+
+    #[test]
+    fn a_held_record_keeps_back_itself_and_what_comes_behind_but_not_what_is_before() {
+        let mut lane = Lane::default();
+        for position in [3, 7, 9] {
+            lane.push(received(position));
+        }
+        lane.hold(Position(7));
+        lane.push(received(11));
+        assert_eq!((lane.len(), lane.bytes()), (1, 10), "what waits takes no credit");
+        assert_eq!(lane.next_waiting(), Some(Position(3)));
+        lane.put(Position(3), Status::Done(Finished::default()));
+        assert_eq!(lane.pop_done().unwrap().0, Position(3));
+        assert!(lane.pop_done().is_none() && lane.next_waiting().is_none());
     }
 
     #[test]

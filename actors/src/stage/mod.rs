@@ -20,7 +20,6 @@ use counterpoint_log::{Received, StateEntry};
 use counterpoint_messages::{Message, RecordId, StageName, Topic};
 
 pub use actor::{Ended, Ending, Phase, StageActor, StageHealth, StageOptions, Stop};
-pub use failpoints::arm_failpoints;
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Tools;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use counterpoint_log::{Outgoing, Position, Received};
-use counterpoint_messages::{Cause, DeadLetter, DecodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
+use counterpoint_messages::{Cause, DeadLetter, EncodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
 use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
@@ -21,6 +21,7 @@ use super::{
     guard::guarded,
     lane::{Finished, Status},
 };
+use crate::later::LaterRecord;
 
 /// What a piece of work came back with, and to which record it belongs.
 pub(super) struct Returned<O> {
@@ -43,9 +44,9 @@ impl<S: Stage> Cycle<S> {
         }
         let message = match Message::decode(&received.value) {
             Ok(message) => message,
-            Err(error @ (DecodeError::Newer { .. } | DecodeError::UnknownKind(_))) => {
-                let reason = format!("a record of {} {error}; nothing was skipped", received.topic);
-                return Err(Halt::Ending(Ending::Hopeless(reason)));
+            Err(error) if error.is_of_later_release() => {
+                self.hold(place, LaterRecord::new(&received, error));
+                return Ok(());
             }
             Err(error) => return self.give_up(&received, 1, &format!("the record {error}")),
         };
@@ -93,16 +94,33 @@ impl<S: Stage> Cycle<S> {
         }
     }
 
+    /// Leaves a partition alone from this record on; the others go on.
+    fn hold(&mut self, place: Place, record: LaterRecord) {
+        if let Some(lane) = self.lanes.get_mut(&place) {
+            lane.hold(record.position);
+        }
+        let mut partitions = 0;
+        self.health.send_modify(|health| {
+            health.held.insert(place, record.clone());
+            partitions = health.held.len() as u64;
+        });
+        let newest = Some(record.to_string());
+        events::PartitionsHeld { stage: self.profile.stage, partitions, newest: newest.as_deref() }.emit();
+    }
+
     fn spawn(&mut self, place: Place, work: S::Work, record: &Record, span: Span) {
         let (generation, tools) = (self.generation, Arc::clone(&self.tools));
         let position = record.received.position;
         let started = Instant::now();
-        let point = failpoints::Point::of(self.profile.stage, "work", record);
+        let [before, after] =
+            ["work", "worked"].map(|point| failpoints::Point::of(self.profile.stage, point, record));
         self.running.spawn_blocking(move || {
             let result = span.in_scope(|| {
                 guarded(|| {
-                    point.reached();
-                    work.perform(&tools)
+                    before.reached();
+                    let outcome = work.perform(&tools);
+                    after.reached();
+                    outcome
                 })
             });
             Returned { generation, place, position, span, started, result }
@@ -128,7 +146,9 @@ impl<S: Stage> Cycle<S> {
                 let concluded = span.in_scope(|| {
                     guarded(|| {
                         failpoints::reached(name, "conclude", &record);
-                        stage.conclude(&record, outcome)
+                        let effects = stage.conclude(&record, outcome);
+                        failpoints::reached(name, "concluded", &record);
+                        effects
                     })
                 });
                 match concluded {
@@ -152,6 +172,13 @@ impl<S: Stage> Cycle<S> {
             span.in_scope(|| outputs.iter().map(|output| self.write(output)).collect());
         let outputs = match written {
             Ok(outputs) => outputs,
+            Err(error) if error.is_mended_by_upgrade() => {
+                // No fault of the record. It is worked on again once the log is raised, which shows when the
+                // partitions are assigned anew.
+                self.put(place, record.received.position, Status::Waiting(record.received));
+                self.pause(&format!("an output {error}"))?;
+                return Err(Halt::Restore);
+            }
             Err(error) => return self.failed(place, &record, &format!("an output {error}")),
         };
         let position = record.received.position;
@@ -172,7 +199,7 @@ impl<S: Stage> Cycle<S> {
         Ok(())
     }
 
-    fn write(&self, output: &Output) -> Result<Outgoing, DecodeError> {
+    fn write(&self, output: &Output) -> Result<Outgoing, EncodeError> {
         match &output.message {
             Message::Rejected(rejected) => {
                 events::ClipRejected { stage: rejected.stage, reason: rejected.reason }.emit();
@@ -193,7 +220,8 @@ impl<S: Stage> Cycle<S> {
         } else {
             trace::current()
         };
-        outgoing(output, self.log.partitions(output.topic), self.options.fingerprint, trace)
+        let partitions = self.log.partitions(output.topic);
+        outgoing(output, self.level, partitions, self.options.fingerprint, trace)
     }
 
     /// Counts the attempt; the third ends in dead letters.
@@ -252,7 +280,8 @@ impl<S: Stage> Cycle<S> {
             begins_trace: false,
             message: letter.into(),
         };
-        let outputs = match outgoing(&output, 1, self.options.fingerprint, received.headers.trace) {
+        let outputs = match outgoing(&output, self.level, 1, self.options.fingerprint, received.headers.trace)
+        {
             Ok(letter) => vec![letter],
             Err(error) => {
                 return Err(Halt::Ending(Ending::Hopeless(format!("a dead letter {error}"))));

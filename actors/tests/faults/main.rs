@@ -12,8 +12,7 @@ use std::{
     time::Duration,
 };
 
-use counterpoint_actors::stage::arm_failpoints;
-use counterpoint_log::{TopicLog, memory::MemoryLog};
+use counterpoint_log::{TopicLog, failpoints, memory::MemoryLog};
 use counterpoint_messages::{StageName, Topic};
 use fail::FailScenario;
 
@@ -25,7 +24,7 @@ fn memory() -> Arc<dyn TopicLog> {
 
 /// Failpoints belong to the process, so tests that set some take turns.
 fn scenario() -> FailScenario<'static> {
-    arm_failpoints();
+    failpoints::arm();
     FailScenario::setup()
 }
 

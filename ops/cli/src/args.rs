@@ -254,6 +254,16 @@ pub enum TopicsAction {
         #[arg(long)]
         requeue: bool,
     },
+    /// Let the log be written in the newest versions of its messages, which earlier releases cannot read
+    ///
+    /// Until then a log that an earlier release began is written as that release wrote it, so that both can
+    /// work on it. Records that are there stay as they are and are read for ever. There is no way back: a
+    /// program of an earlier release stops at the first record of a version it does not know.
+    Upgrade {
+        /// Do it although processes are at work on the log: all of them are of this release
+        #[arg(long)]
+        while_running: bool,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -263,6 +273,10 @@ pub struct Status {
     /// Output folder of the run that is meant, unless --broker names a log
     #[arg(long, value_name = "DIR", default_value = "out")]
     pub out: PathBuf,
+    /// Check that nothing is lost, nothing is there twice and no media is missing; reads every object of
+    /// the run, and ends with 1 if something is wrong
+    #[arg(long, conflicts_with = "clip")]
+    pub audit: bool,
 }
 
 fn device(text: &str) -> Result<String, String> {

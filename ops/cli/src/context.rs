@@ -105,6 +105,17 @@ pub fn setting<'a>(revision: &'a Revision, stage: &str, name: &str) -> anyhow::R
         .with_context(|| format!("the run's revision has no setting {stage}.{name}: run it again first"))
 }
 
+/// The plan that a run kept in its store.
+pub fn plan_of_run(revision: &Revision, store: &Store) -> anyhow::Result<Plan> {
+    let text = String::from_utf8(store.get(setting(revision, "composer", "plan")?.parse()?)?)?;
+    Ok(Plan::from_toml(&text, "the run's plan")?)
+}
+
+/// The seed of a run.
+pub fn seed_of_run(revision: &Revision) -> anyhow::Result<u64> {
+    setting(revision, "composer", "seed")?.parse().context("seed of the run")
+}
+
 /// A plan by name or path. A path that leads nowhere is a wrong setting.
 pub fn plan(name: &str) -> Result<Plan, Failure> {
     match Plan::built_in(name) {

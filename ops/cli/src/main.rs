@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     // Named here because the guard must outlive the pipeline.
     let _failpoints = std::env::var_os("FAILPOINTS").map(|_| {
-        counterpoint_actors::stage::arm_failpoints();
+        counterpoint_log::failpoints::arm();
         fail::FailScenario::setup()
     });
     match commands::run(arguments) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use counterpoint_actors::{
-    Tools,
+    Tools, later,
     projection::{ClassCoverage, PROGRAM, Projection},
     publisher::Page,
     revision::Revision,
@@ -73,8 +73,11 @@ async fn newest_input(log: &dyn TopicLog) -> Option<InputOffered> {
     let mut records = log.scan(Topic::Inputs);
     // Without it the page only says less of where the clips came from.
     while let Ok(Some(record)) = records.try_next().await {
-        if let Ok(Message::InputOffered(input)) = Message::decode(&record.value) {
-            newest = Some(input);
+        match later::read(&record) {
+            Ok(Some(Message::InputOffered(input))) => newest = Some(input),
+            Ok(_) => {}
+            // The newest input is not one that the page could tell of.
+            Err(_) => newest = None,
         }
     }
     newest

@@ -106,7 +106,10 @@ fn describe(health: &StageHealth) -> String {
         Phase::Joining => "joining".to_owned(),
         Phase::Waiting { holder } => format!("waiting: {holder} is at it"),
         Phase::Paused { cause } => format!("{done}, paused: {cause}"),
-        Phase::Running if health.caught_up => format!("{done}, nothing to do"),
+        Phase::Running if health.caught_up => match health.held.values().next() {
+            Some(record) => format!("{done}, paused: {record}"),
+            None => format!("{done}, nothing to do"),
+        },
         Phase::Running => {
             format!("{done}, {} at work, {} waiting", health.running, health.records_in_flight)
         }

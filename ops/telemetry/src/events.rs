@@ -211,6 +211,28 @@ impl Event for StageResumed {
     }
 }
 
+/// Partitions of a stage wait for a later release to read a record; the others go on.
+#[derive(Debug, Clone, Copy)]
+pub struct PartitionsHeld<'a> {
+    /// Stage.
+    pub stage: StageName,
+    /// Partitions that wait now.
+    pub partitions: u64,
+    /// The record at which the newest of them waits, for people.
+    pub newest: Option<&'a str>,
+}
+
+impl Event for PartitionsHeld<'_> {
+    const METRICS: &'static [MetricName] = &[MetricName::PartitionsHeld];
+
+    fn emit(self) {
+        record(MetricName::PartitionsHeld, self.partitions as f64, &at(self.stage));
+        if let Some(newest) = self.newest {
+            tracing::warn!(stage = %self.stage, record = newest, "partition paused, nothing is skipped");
+        }
+    }
+}
+
 /// How many bytes of records a stage holds that it has not committed.
 #[derive(Debug, Clone, Copy)]
 pub struct BytesInFlight {
@@ -390,6 +412,7 @@ mod tests {
         let stage = StageName::Decoder;
         let duration = Duration::from_millis(20);
         let mut recorder = Recorder::new();
+        recorder.check(PartitionsHeld { stage, partitions: 1, newest: Some("a later record") });
         recorder.check(RecordsRead { stage, count: 3, bytes: 300 });
         recorder.check(BatchCommitted { stage, records: 3, outputs: 2, duration });
         recorder.check(WorkDone { stage, duration, media_seconds: 10.0 });

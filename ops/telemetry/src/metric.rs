@@ -91,6 +91,8 @@ catalogue! {
         "1 while a stage waits for a fault of ours to pass (store, disk, worker), else 0.";
     StagePauses = "stage_pauses_total", Counter, "{pause}", ["stage"], StagePaused,
         "Times a stage began to wait for a fault of ours to pass.";
+    PartitionsHeld = "partitions_held", Gauge, "{partition}", ["stage"], PartitionsHeld,
+        "Partitions a stage leaves alone until a later release reads a record of theirs.";
     InFlight = "in_flight_bytes", Gauge, "By", ["stage"], BytesInFlight,
         "Bytes of records a stage read and has not committed; bounded by its credits.";
     Lag = "lag_records", Gauge, "{record}", ["stage"], LagObserved,

@@ -1,38 +1,6 @@
-//! A disk that is full: a small file system in memory.
+//! A disk that is full.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-};
-
-use counterpoint_tests::{out::Out, workplace::Workplace};
-
-/// A file system in memory, gone when this value is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// Mounts one; `None` where that takes more rights than the test has.
-    fn mount(folder: &Path, size: &str) -> Option<Self> {
-        fs::create_dir(folder).unwrap();
-        let disk = Self(folder.to_owned());
-        disk.mounted(&["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).then_some(disk)
-    }
-
-    fn resize(&self, size: &str) {
-        assert!(self.mounted(&["-o", &format!("remount,size={size}")]));
-    }
-
-    fn mounted(&self, how: &[&str]) -> bool {
-        Command::new("mount").args(how).arg(&self.0).status().is_ok_and(|status| status.success())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
+use counterpoint_tests::{disk::SmallDisk, out::Out, workplace::Workplace};
 
 #[test]
 fn a_full_disk_ends_the_run_with_its_place_and_the_same_command_finishes_once_there_is_space() {

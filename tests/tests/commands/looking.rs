@@ -46,6 +46,25 @@ fn status_and_topics_tell_how_far_a_run_is_and_what_became_of_a_clip() {
 }
 
 #[test]
+fn an_audit_counts_every_clip_once_and_names_an_object_that_is_gone() {
+    let workplace = Workplace::with_clips(4);
+    workplace.run().with(["--materialise"]).run().done();
+    let out = workplace.out();
+    let audit = out.audit();
+    assert_eq!((&audit["ok"], &audit["at_rest"], number(&audit["clips"])), (&true.into(), &true.into(), 4));
+    assert_eq!((number(&audit["composed"]), number(&audit["open"])), (4, 0));
+    assert!(number(&audit["objects"]) > 4 * 2 + 2, "the files that were made are read as well: {audit:#}");
+
+    let listing = out.ask(["topics", "tail", "pools"])["records"][0]["message"]["listing"].clone();
+    let hash = text(&listing);
+    std::fs::remove_file(out.path("objects").join(&hash[..2]).join(&hash)).unwrap();
+    let damaged = Program::counterpoint(["status", "--audit", "--out"]).with([out.path("")]).run();
+    let told = damaged.ended_with(1, &[]).stdout;
+    assert!(told.contains("missing media") && told.contains(&hash), "{told}");
+    Program::counterpoint(["status", "a-clip", "--audit"]).run().ended_with(2, &["cannot be used with"]);
+}
+
+#[test]
 fn doctor_finds_nothing_missing_where_the_tests_run() {
     let told = Program::counterpoint(["doctor", "--json"]).run().done().json();
     assert_eq!(told["ok"], true, "{told:#}");

@@ -15,6 +15,7 @@ mod checks;
 pub mod contract;
 mod cursors;
 mod error;
+pub mod failpoints;
 mod group;
 pub mod memory;
 mod record;

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordId, Split};
+use crate::{RecordId, Split, wire::Unsayable};
 
 /// A person or a schedule hands the source something to read: label lists and a folder of clips.
 ///
@@ -40,9 +40,9 @@ pub struct Follow {
     pub seal: bool,
 }
 
-/// Version 1: no input was followed and nothing was fetched.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct InputOfferedV1 {
+/// Version 1, of release 0.1: no input was followed and nothing was fetched.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct V1 {
     id: RecordId,
     clips: String,
     labels: Vec<LabelList>,
@@ -50,18 +50,23 @@ pub(crate) struct InputOfferedV1 {
     nonce: u64,
 }
 
-impl From<InputOfferedV1> for InputOffered {
-    fn from(old: InputOfferedV1) -> Self {
-        let InputOfferedV1 { id, clips, labels, ontology, nonce } = old;
+impl From<V1> for InputOffered {
+    fn from(V1 { id, clips, labels, ontology, nonce }: V1) -> Self {
         Self { id, clips, labels, ontology, nonce, offered_at_ms: 0, follow: None, fetch: false }
     }
 }
 
-/// One AudioSet segment list and the split its clips belong to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LabelList {
-    /// Path of the CSV file.
-    pub path: String,
-    /// Split of every clip the list names.
-    pub split: Split,
+impl TryFrom<&InputOffered> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(input: &InputOffered) -> Result<Self, Unsayable> {
+        // Its time is for the fetcher and for people; what it asks of the source must not be lost.
+        let InputOffered { id, clips, labels, ontology, nonce, offered_at_ms: _, follow, fetch } =
+            input.clone();
+        match (follow, fetch) {
+            (None, false) => Ok(Self { id, clips, labels, ontology, nonce }),
+            (Some(_), _) => Err(Unsayable("an input that is followed")),
+            (None, true) => Err(Unsayable("an input that is to be fetched")),
+        }
+    }
 }

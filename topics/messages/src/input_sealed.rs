@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Follow, IdSum, RecordId, RejectReason};
+use crate::{Follow, IdSum, RecordId, RejectReason, wire::Unsayable};
 
 /// The source has read an input to its end: so many clips of it are on their way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,9 +40,9 @@ pub struct InputSealed {
     pub retry_at_ms: Option<i64>,
 }
 
-/// Version 1: nothing was followed, fetched or counted by class.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct InputSealedV1 {
+/// Version 1, of release 0.1: nothing was followed, fetched or counted by class.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct V1 {
     input: RecordId,
     count: u64,
     total: u64,
@@ -56,8 +56,8 @@ pub(crate) struct InputSealedV1 {
     explanations: Vec<String>,
 }
 
-impl From<InputSealedV1> for InputSealed {
-    fn from(old: InputSealedV1) -> Self {
+impl From<V1> for InputSealed {
+    fn from(old: V1) -> Self {
         Self {
             input: old.input,
             count: old.count,
@@ -75,5 +75,29 @@ impl From<InputSealedV1> for InputSealed {
             missing: BTreeMap::new(),
             retry_at_ms: None,
         }
+    }
+}
+
+impl TryFrom<&InputSealed> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(sealed: &InputSealed) -> Result<Self, Unsayable> {
+        if sealed.follow.is_some() {
+            return Err(Unsayable("an input that is followed"));
+        }
+        // What is wanted, missing and to be tried again is for people and for those who follow.
+        Ok(Self {
+            input: sealed.input,
+            count: sealed.count,
+            total: sealed.total,
+            total_ids: sealed.total_ids,
+            found: sealed.found,
+            already_known: sealed.already_known,
+            labels_without_clip: sealed.labels_without_clip,
+            broken_rows: sealed.broken_rows,
+            unknown_mids: sealed.unknown_mids.clone(),
+            repeated_rows: sealed.repeated_rows,
+            explanations: sealed.explanations.clone(),
+        })
     }
 }

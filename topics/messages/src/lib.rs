@@ -10,6 +10,7 @@ mod clip_curated;
 mod clip_decoded;
 mod clip_found;
 mod dead_letter;
+mod format_declared;
 mod input_fetched;
 mod input_offered;
 mod input_sealed;
@@ -28,6 +29,7 @@ pub use clip_curated::ClipCurated;
 pub use clip_decoded::{ClipDecoded, ContainerFacts, SignalStatistics};
 pub use clip_found::{Clip, ClipFound, MediaFile, Segment, Split};
 pub use dead_letter::DeadLetter;
+pub use format_declared::FormatDeclared;
 pub use input_fetched::InputFetched;
 pub use input_offered::{Follow, InputOffered, LabelList};
 pub use input_sealed::InputSealed;
@@ -40,6 +42,6 @@ pub use revision_declared::RevisionDeclared;
 pub use run_finished::RunFinished;
 pub use sample_composed::{MediaObject, Parent, ParentRole, Recipe, RecipeName, SampleComposed};
 pub use wire::{
-    Cause, ContentHash, DecodeError, Fingerprint, IdSum, Message, MessageKind, RecordId, StageName, Topic,
-    TraceParent, partition_of,
+    Cause, ContentHash, DecodeError, EncodeError, Fingerprint, FormatLevel, IdSum, Message, MessageKind,
+    RecordId, StageName, Topic, TraceParent, partition_of,
 };

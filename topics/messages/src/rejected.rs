@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordId, Split, StageName};
+use crate::{RecordId, Split, StageName, wire::Unsayable};
 
 /// A clip that a stage turned away, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,6 +132,28 @@ impl RejectReason {
             Self::Network => "network",
             Self::TimedOut => "timed_out",
             Self::FetchFailed => "fetch_failed",
+        }
+    }
+}
+
+/// Version 1, of release 0.1: the same fields, and no word of the fetcher.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V1(Rejected);
+
+impl From<V1> for Rejected {
+    fn from(V1(same): V1) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&Rejected> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(message: &Rejected) -> Result<Self, Unsayable> {
+        match message.stage == StageName::Fetcher || message.reason >= RejectReason::Gone {
+            true => Err(Unsayable("the fetcher")),
+            false => Ok(Self(message.clone())),
         }
     }
 }

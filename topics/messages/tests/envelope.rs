@@ -7,7 +7,8 @@ mod samples;
 use std::collections::BTreeMap;
 
 use counterpoint_messages::{
-    DeadLetter, DecodeError, Fingerprint, IdSum, InputSealed, Message, MessageKind, RecordId, StageName,
+    DeadLetter, DecodeError, EncodeError, Fingerprint, FormatLevel, IdSum, InputSealed, Message, MessageKind,
+    RecordId, StageName,
     wire::{MAX_DEAD_LETTER_BYTES, MAX_MESSAGE_BYTES},
 };
 use proptest::prelude::*;
@@ -98,19 +99,19 @@ proptest! {
     fn a_changed_payload_under_a_right_checksum_never_panics(
         message in sample(), places in prop::collection::vec(any::<(prop::sample::Index, u8)>(), 1..8),
     ) {
-        let mut payload = message.encode().unwrap().split_off(HEADER_BYTES);
+        let mut payload = message.encode(FormatLevel::NEWEST).unwrap().split_off(HEADER_BYTES);
         for (place, byte) in places {
             let place = place.index(payload.len());
             payload[place] = byte;
         }
-        if let Ok(changed) = Message::decode(&sealed(message.kind() as u16, 1, &payload)) {
+        if let Ok(changed) = Message::decode(&sealed(message.kind() as u16, message.kind().version(), &payload)) {
             prop_assert_eq!(changed.kind(), message.kind());
         }
     }
 
     #[test]
     fn a_flipped_bit_is_noticed(message in sample(), place in any::<prop::sample::Index>(), bit in 0..8_u8) {
-        let mut bytes = message.encode().unwrap();
+        let mut bytes = message.encode(FormatLevel::NEWEST).unwrap();
         let place = place.index(bytes.len());
         bytes[place] ^= 1 << bit;
         prop_assert!(Message::decode(&bytes).is_err());
@@ -118,7 +119,7 @@ proptest! {
 
     #[test]
     fn a_message_that_ends_early_is_noticed(message in sample(), end in any::<prop::sample::Index>()) {
-        let bytes = message.encode().unwrap();
+        let bytes = message.encode(FormatLevel::NEWEST).unwrap();
         let error = Message::decode(&bytes[..end.index(bytes.len())]).unwrap_err();
         prop_assert!(matches!(error, DecodeError::Truncated { .. }), "{}", error);
     }
@@ -127,7 +128,7 @@ proptest! {
     fn bytes_behind_the_envelope_are_refused(
         message in sample(), more in prop::collection::vec(any::<u8>(), 1..20),
     ) {
-        let mut bytes = message.encode().unwrap();
+        let mut bytes = message.encode(FormatLevel::NEWEST).unwrap();
         bytes.extend_from_slice(&more);
         prop_assert_eq!(Message::decode(&bytes), Err(DecodeError::TrailingBytes(more.len())));
     }
@@ -136,7 +137,7 @@ proptest! {
     fn bytes_behind_the_message_inside_the_envelope_are_refused(
         message in sample(), more in prop::collection::vec(any::<u8>(), 1..20),
     ) {
-        let mut payload = message.encode().unwrap().split_off(HEADER_BYTES);
+        let mut payload = message.encode(FormatLevel::NEWEST).unwrap().split_off(HEADER_BYTES);
         payload.extend_from_slice(&more);
         let bytes = sealed(message.kind() as u16, message.kind().version(), &payload);
         prop_assert_eq!(Message::decode(&bytes), Err(DecodeError::TrailingBytes(more.len())));
@@ -144,18 +145,37 @@ proptest! {
 
     #[test]
     fn a_message_comes_back_as_it_was(message in prop_oneof![any_dead_letter(), any_input_sealed()]) {
-        let bytes = message.encode().unwrap();
+        let bytes = message.encode(FormatLevel::NEWEST).unwrap();
         prop_assert_eq!(Message::decode(&bytes), Ok(message));
     }
 
     #[test]
     fn a_newer_version_asks_for_an_upgrade(message in sample(), newer in 1_u16..100) {
         let (kind, known) = (message.kind(), message.kind().version());
-        let payload = message.encode().unwrap().split_off(HEADER_BYTES);
+        let payload = message.encode(FormatLevel::NEWEST).unwrap().split_off(HEADER_BYTES);
         let error = Message::decode(&sealed(kind as u16, known + newer, &payload)).unwrap_err();
         prop_assert_eq!(&error, &DecodeError::Newer { kind, version: known + newer, known });
         prop_assert!(error.to_string().contains("upgrade counterpoint"));
     }
+}
+
+#[test]
+fn no_size_makes_a_record_of_a_later_release_anything_else() {
+    let payload = vec![0; MAX_MESSAGE_BYTES + 1];
+    let (kind, known) = (MessageKind::ClipFound, MessageKind::ClipFound.version());
+    let newer = Message::decode(&sealed(kind as u16, known + 1, &payload)).unwrap_err();
+    assert_eq!(newer, DecodeError::Newer { kind, version: known + 1, known });
+    assert_eq!(Message::decode(&sealed(999, 1, &payload)), Err(DecodeError::UnknownKind(999)));
+    assert!(newer.is_of_later_release() && DecodeError::UnknownKind(999).is_of_later_release());
+    let known = Message::decode(&sealed(kind as u16, known, &payload)).unwrap_err();
+    assert!(matches!(known, DecodeError::TooLarge { .. }) && !known.is_of_later_release(), "{known}");
+}
+
+#[test]
+fn there_is_no_version_0() {
+    let error = Message::decode(&sealed(MessageKind::PoolComposed as u16, 0, &[0; 18])).unwrap_err();
+    assert!(error.to_string().contains("no version 0"), "{error}");
+    assert!(Message::decode(&sealed(MessageKind::PoolComposed as u16, 1, &[0; 18])).is_ok());
 }
 
 #[test]
@@ -168,7 +188,7 @@ fn an_unknown_kind_asks_for_an_upgrade() {
 #[test]
 fn a_message_is_written_up_to_the_limit_and_not_beyond() {
     let payload_bytes = |raw| {
-        let envelope = Message::from(dead_letter(vec![7; raw])).encode();
+        let envelope = Message::from(dead_letter(vec![7; raw])).encode(FormatLevel::NEWEST);
         envelope.map(|bytes| bytes.len() - HEADER_BYTES)
     };
     let raw = MAX_DEAD_LETTER_BYTES
@@ -176,10 +196,10 @@ fn a_message_is_written_up_to_the_limit_and_not_beyond() {
     assert_eq!(payload_bytes(raw), Ok(MAX_DEAD_LETTER_BYTES));
     assert_eq!(
         payload_bytes(raw + 1),
-        Err(DecodeError::TooLarge { found: MAX_DEAD_LETTER_BYTES + 1, limit: MAX_DEAD_LETTER_BYTES })
+        Err(EncodeError::TooLarge { found: MAX_DEAD_LETTER_BYTES + 1, limit: MAX_DEAD_LETTER_BYTES })
     );
     let largest = Message::from(dead_letter(vec![7; raw]));
-    assert_eq!(Message::decode(&largest.encode().unwrap()), Ok(largest));
+    assert_eq!(Message::decode(&largest.encode(FormatLevel::NEWEST).unwrap()), Ok(largest));
 }
 
 #[test]
@@ -202,7 +222,7 @@ fn a_message_of_many_small_numbers_is_read_up_to_the_limit() {
         missing: BTreeMap::new(),
         retry_at_ms: None,
     });
-    let bytes = message.encode().unwrap();
+    let bytes = message.encode(FormatLevel::NEWEST).unwrap();
     assert!(bytes.len() > MAX_MESSAGE_BYTES * 9 / 10);
     assert_eq!(Message::decode(&bytes), Ok(message));
 }

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    Tools,
+    Tools, later,
     materialise::{materialise, write_manifest},
     projection::samples_of,
     publisher::{Page, Publisher},
@@ -30,7 +30,7 @@ use serde::Serialize;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, ExistingRun, objects, plan, setting, workers},
+    context::{Classification, ExistingRun, objects, plan, plan_of_run, seed_of_run, setting, workers},
     output::{Failure, Outcome, print, print_json, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
@@ -143,11 +143,11 @@ async fn composed_anew(
     let classification = Classification::of_run(revision, store)?;
     let plan = match plan {
         Some(plan) => plan,
-        None => run_plan(revision, store)?,
+        None => plan_of_run(revision, store)?,
     };
     let seed = match seed {
         Some(seed) => seed,
-        None => setting(revision, "composer", "seed")?.parse().context("seed of the run")?,
+        None => seed_of_run(revision)?,
     };
     let settings = revision.fingerprint(StageName::Composer);
     let mut samples = Vec::new();
@@ -172,12 +172,6 @@ async fn composed_anew(
     Ok(samples)
 }
 
-/// The plan that the run kept.
-fn run_plan(revision: &Revision, store: &Store) -> anyhow::Result<Plan> {
-    let text = String::from_utf8(store.get(setting(revision, "composer", "plan")?.parse()?)?)?;
-    Ok(Plan::from_toml(&text, "the run's plan")?)
-}
-
 async fn newest_pool(
     log: &dyn TopicLog,
     revision: &Revision,
@@ -189,11 +183,16 @@ async fn newest_pool(
         if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
             continue;
         }
-        if let Ok(Message::PoolSealed(sealed)) = Message::decode(&record.value)
-            && sealed.split == split
-            && newest.as_ref().is_none_or(|newest| newest.generation < sealed.generation)
-        {
-            newest = Some(sealed);
+        match later::read(&record) {
+            Ok(Some(Message::PoolSealed(sealed)))
+                if sealed.split == split
+                    && newest.as_ref().is_none_or(|newest| newest.generation < sealed.generation) =>
+            {
+                newest = Some(sealed);
+            }
+            Ok(_) => {}
+            // It may be the newest one, whose samples are asked for.
+            Err(record) => anyhow::bail!("{record}"),
         }
     }
     Ok(newest)

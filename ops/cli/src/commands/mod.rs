@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod audit;
 mod classes;
 mod compose;
 mod curate;

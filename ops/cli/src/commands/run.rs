@@ -6,13 +6,15 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use counterpoint_actors::{
     Tools,
     follow::Follower,
+    held_up::is_held_up,
+    later::LaterRecord,
     materialise::materialise,
     pipeline::{self, Offer, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
@@ -36,6 +38,9 @@ use crate::{
 const INSTANCE: &str = "main";
 
 const REDRAW: Duration = Duration::from_millis(100);
+
+/// How soon to find out anew whether only records of a later release are left, which reads the log.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// What is to be run.
 #[derive(Debug)]
@@ -188,7 +193,8 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
             make_files(&tools, &projection, &job.out, &interrupt, screen).await?;
             interrupted = interrupt.is_set();
         }
-        let remarks = projection.input.as_ref().map(remarks).unwrap_or_default();
+        let mut remarks = projection.input.as_ref().map(remarks).unwrap_or_default();
+        remarks.extend(projection.later.iter().map(|record| format!("{record}; the counts lack it")));
         Ok(Finished { summary: projection.summary, remarks, interrupted })
     })
 }
@@ -282,11 +288,18 @@ async fn to_the_end(
     tokio::pin!(end);
     let mut reached = None;
     let (mut stopping, mut failed) = (false, None);
+    let (mut held, mut looked) = (Vec::new(), None::<Instant>);
     loop {
         tokio::select! {
             ended = running.ended() => {
                 drop(watch);
                 ended.context("the run cannot go on")?;
+                if !held.is_empty() {
+                    return Err(Failure::Failed(anyhow::anyhow!(
+                        "paused: {}. Everything else is done and nothing is lost: run again with a later release",
+                        held.join("; ")
+                    )));
+                }
                 return match failed {
                     Some(error) => Err(Failure::Failed(anyhow::Error::from(error))),
                     None => Ok(reached),
@@ -310,6 +323,15 @@ async fn to_the_end(
             }
             None => false,
         };
+        let is_worth_a_look = looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN);
+        if !stopping && !is_reported && is_worth_a_look && running.is_quiet() {
+            looked = Some(Instant::now());
+            if is_held_up(&running, log, revision).await.map_err(anyhow::Error::from)? {
+                held = running.held().values().map(LaterRecord::to_string).collect();
+                stopping = true;
+                running.stop();
+            }
+        }
         if !stopping && (interrupt.is_set() || is_reported) {
             stopping = true;
             if !is_reported {

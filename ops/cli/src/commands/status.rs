@@ -6,7 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use counterpoint_actors::projection::{Projection, Summary};
+use counterpoint_actors::{
+    format,
+    later::LaterRecord,
+    projection::{Projection, Summary},
+};
 use counterpoint_core::identity::ClipName;
 use counterpoint_log::{Group, TopicLog};
 use counterpoint_messages::{ClipFound, Message, RecordId, StageName, Topic};
@@ -15,6 +19,7 @@ use serde::Serialize;
 
 use crate::{
     args::{self, Common},
+    commands::topics::level_line,
     context::ExistingRun,
     output::{Failure, Outcome, print, print_json, thousands},
 };
@@ -48,20 +53,26 @@ struct Ways {
 struct Status<'a> {
     revision: u64,
     stages: Vec<Stage>,
+    format_level: u16,
+    /// Records that only a later release can read, one a partition, at which the stage that reads it waits.
+    paused: Vec<String>,
     summary: &'a Summary,
 }
 
 pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
+    if arguments.audit {
+        return super::audit::run(&arguments.out, common);
+    }
     actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.out).await?;
         match &arguments.clip {
             Some(clip) => one(&run, clip, common).await,
-            None => all(&run, common).await,
+            None => all(&run, &arguments.out, common).await,
         }
     })
 }
 
-async fn all(run: &ExistingRun, common: &Common) -> Outcome {
+async fn all(run: &ExistingRun, out: &Path, common: &Common) -> Outcome {
     let projection = Projection::of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
     let groups = run.log.groups().await.map_err(anyhow::Error::from)?;
     let stages = StageName::ALL.into_iter().map(|stage| {
@@ -73,9 +84,14 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
             holder: group.and_then(|group| group.holder.clone()),
         }
     });
+    let format = format::of(&*run.log).await.map_err(anyhow::Error::from)?;
+    let stages: Vec<_> = stages.collect();
+    let is_at_rest = stages.iter().all(|stage| stage.lag == Some(0));
     let status = Status {
         revision: run.revision.declared.number,
-        stages: stages.collect(),
+        format_level: format.declared,
+        paused: if is_at_rest { vec![] } else { paused(&projection.later) },
+        stages,
         summary: &projection.summary,
     };
     if common.json {
@@ -92,6 +108,10 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
             holder.as_deref().map_or_else(|| "at rest".to_owned(), |holder| format!("run by {holder}"));
         print(&format!("{stage:>12}  {:>10} to read  {holder}", thousands(*lag)));
     }
+    for record in &status.paused {
+        print(&format!("paused: {record}"));
+    }
+    print(&level_line(format, common, out));
     let summary = status.summary;
     print(&format!(
         "\n{} found, {} curated, {} decoded, {} accepted, {} samples, {} dead letters",
@@ -103,7 +123,25 @@ async fn all(run: &ExistingRun, common: &Common) -> Outcome {
         thousands(summary.dead_letters),
     ));
     coverage(summary);
+    if summary.later_records > 0 {
+        let records = thousands(summary.later_records);
+        print(&format!(
+            "records that only a later release can read, and none of these counts has: {records}"
+        ));
+    }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The first record of each partition that only a later release can read, on topics that stages read.
+fn paused(later: &[LaterRecord]) -> Vec<String> {
+    let mut first: BTreeMap<(Topic, u32), &LaterRecord> = BTreeMap::new();
+    for record in later.iter().filter(|record| !matches!(record.topic, Topic::Samples | Topic::Skipped)) {
+        let first = first.entry((record.topic, record.partition)).or_insert(record);
+        if record.position < first.position {
+            *first = record;
+        }
+    }
+    first.into_values().map(LaterRecord::to_string).collect()
 }
 
 /// What the label lists want of each class, and what there is.

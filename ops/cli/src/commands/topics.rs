@@ -7,9 +7,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::{dead_letters, projection::newest_revision};
+use counterpoint_actors::{
+    dead_letters::{self, Waiting},
+    format,
+    projection::newest_revision,
+};
 use counterpoint_log::{Received, TopicLog};
-use counterpoint_messages::{DeadLetter, Message, Topic};
+use counterpoint_messages::{DeadLetter, FormatLevel, Message, MessageKind, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value;
@@ -17,13 +21,33 @@ use serde_json::Value;
 use crate::{
     args::{self, Common, TopicsAction},
     context::{log_flags, open_existing_log},
-    output::{Failure, Outcome, print, print_json, thousands},
+    output::{Failure, Outcome, print, print_json, say, thousands},
 };
 
 #[derive(Serialize)]
 struct Topics {
     topics: Vec<TopicLine>,
     groups: Vec<GroupLine>,
+    /// Format level that the log is written at.
+    format_level: u16,
+    /// The newest level that this program knows.
+    newest_format_level: u16,
+}
+
+#[derive(Serialize)]
+struct Upgraded {
+    was: u16,
+    format_level: u16,
+    changes: Vec<VersionChange>,
+}
+
+/// A kind of message that is written in another version from here on.
+#[derive(Serialize)]
+struct VersionChange {
+    kind: String,
+    /// Null for a kind that is new.
+    was: Option<u16>,
+    version: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -72,14 +96,18 @@ pub fn run(arguments: &args::Topics, common: &Common) -> Outcome {
     let log = open_existing_log(common, &arguments.out)?;
     actix::System::new().block_on(async {
         match &arguments.action {
-            TopicsAction::List => list(&*log, common).await,
+            TopicsAction::List => list(&*log, &arguments.out, common).await,
             TopicsAction::Tail { topic, records } => tail(&*log, topic, *records, common).await,
+            TopicsAction::Upgrade { while_running } => {
+                upgrade(&*log, *while_running, &arguments.out, common).await
+            }
             TopicsAction::DeadLetters { requeue } => letters(&*log, *requeue, &arguments.out, common).await,
         }
     })
 }
 
-async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
+async fn list(log: &dyn TopicLog, out: &Path, common: &Common) -> Outcome {
+    let format = format::of(log).await.map_err(anyhow::Error::from)?;
     let described = log.topics().await.map_err(anyhow::Error::from)?;
     let groups = log.groups().await.map_err(anyhow::Error::from)?;
     let newest = newest_revision(log).await.map_err(anyhow::Error::from)?;
@@ -105,6 +133,8 @@ async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
             })
             .collect(),
         groups,
+        format_level: format.declared,
+        newest_format_level: FormatLevel::NEWEST.number(),
     };
     if common.json {
         print_json(&topics)?;
@@ -121,6 +151,63 @@ async fn list(log: &dyn TopicLog, common: &Common) -> Outcome {
         let older = if group.older_revision { "  (older revision)" } else { "" };
         print(&format!("{:32} {:>8}  {holder}{older}", group.group, thousands(group.lag)));
     }
+    print(&format!("\n{}", level_line(format, common, out)));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The format level of a log in one line for people.
+pub fn level_line(format: format::Format, common: &Common, out: &Path) -> String {
+    let (declared, newest) = (format.declared, FormatLevel::NEWEST);
+    if format.level < newest {
+        let flags = log_flags(common, out);
+        return format!(
+            "format level {declared} of {newest}: `counterpoint topics upgrade {flags}` raises it"
+        );
+    }
+    if declared > newest.number() {
+        return format!("format level {declared}, of a later release; this program writes level {newest}");
+    }
+    format!("format level {declared}")
+}
+
+async fn upgrade(log: &dyn TopicLog, while_running: bool, out: &Path, common: &Common) -> Outcome {
+    let groups = log.groups().await.map_err(anyhow::Error::from)?;
+    let before = format::of(log).await.map_err(anyhow::Error::from)?;
+    if let Some((group, holder)) = groups.iter().find_map(|group| Some((group.group, group.holder.as_ref()?)))
+        && before.level < FormatLevel::NEWEST
+        && !while_running
+    {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "{holder} is at work on this log (group {group}): a process of an earlier release would stop at the \
+             first record of a newer version; let it end first, or give --while-running if every process on \
+             this log is of this release"
+        )));
+    }
+    let before = format::upgrade(log).await.map_err(anyhow::Error::from)?;
+    let after = format::of(log).await.map_err(anyhow::Error::from)?;
+    let versions = |kind: &MessageKind| (kind.version_at(before.level), kind.version_at(after.level));
+    let changes: Vec<_> = MessageKind::ALL
+        .iter()
+        .map(|kind| (kind, versions(kind)))
+        .filter(|(_, (was, version))| was != version)
+        .map(|(kind, (was, version))| VersionChange { kind: format!("{kind:?}"), was, version })
+        .collect();
+    if common.json {
+        print_json(&Upgraded { was: before.declared, format_level: after.declared, changes })?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if changes.is_empty() {
+        print(&format!("nothing to do: {}", level_line(after, common, out)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    print(&format!("format level {}, was {}; from here on are written", after.declared, before.declared));
+    for VersionChange { kind, was, version } in &changes {
+        let was = was.map_or_else(|| "new".to_owned(), |was| format!("was {was}"));
+        print(&format!("{kind:>18} as version {} ({was})", version.unwrap_or_default()));
+    }
+    print(
+        "what is there stays as it is; processes at work follow when they are next assigned their partitions",
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -204,11 +291,15 @@ fn body(message: &Message) -> serde_json::Result<Value> {
         Message::RecordRequeued(message) => serde_json::to_value(message),
         Message::RevisionDeclared(message) => serde_json::to_value(message),
         Message::RunFinished(message) => serde_json::to_value(message),
+        Message::FormatDeclared(message) => serde_json::to_value(message),
     }
 }
 
 async fn letters(log: &dyn TopicLog, requeue: bool, out: &Path, common: &Common) -> Outcome {
-    let letters = dead_letters::list(log).await.map_err(anyhow::Error::from)?;
+    let Waiting { letters, later, .. } = dead_letters::list(log).await.map_err(anyhow::Error::from)?;
+    for record in &later {
+        say(&format!("{record}; it is not among what follows"));
+    }
     let put_back = match requeue {
         true => dead_letters::requeue(log).await.map_err(anyhow::Error::from)?,
         false => 0,
@@ -219,8 +310,10 @@ async fn letters(log: &dyn TopicLog, requeue: bool, out: &Path, common: &Common)
         struct Letters {
             dead_letters: Vec<LetterLine>,
             put_back: usize,
+            /// Letters, or words of some put back, that only a later release can read.
+            later_records: usize,
         }
-        print_json(&Letters { dead_letters: lines, put_back })?;
+        print_json(&Letters { dead_letters: lines, put_back, later_records: later.len() })?;
         return Ok(ExitCode::SUCCESS);
     }
     for line in &lines {

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{apply, file::LogFile, identity::Identity, lease, lease::Hold};
-use crate::{Commit, Epoch, LogError, Outgoing, session::Claim};
+use crate::{Commit, Epoch, LogError, Outgoing, failpoints, session::Claim};
 
 /// Requests that wait before callers have to, and that are done in one transaction.
 const QUEUE: usize = 64;
@@ -97,6 +97,9 @@ impl Writer {
             let (work, replies): (Vec<_>, Vec<_>) =
                 batch.drain(..).map(|request| (request.work, request.reply)).unzip();
             let answers = self.transact(&work);
+            if work.iter().any(|work| matches!(work, Work::Commit { .. })) {
+                failpoints::reached("log::committed", "");
+            }
             self.changes.send_replace(());
             for (reply, answer) in replies.into_iter().zip(answers) {
                 // Whoever asked may have stopped waiting.
@@ -157,6 +160,7 @@ impl Writer {
             Work::Commit { hold, epoch, commit } => {
                 self.require(hold, *epoch)?;
                 apply::commit(connection, hold.group, commit)?;
+                failpoints::reached("log::inside", "");
             }
             Work::Confirm { hold, epoch } => self.require(hold, *epoch)?,
             Work::Claim(hold) => {

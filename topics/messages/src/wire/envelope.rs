@@ -9,7 +9,8 @@
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{input_offered::InputOfferedV1, input_sealed::InputSealedV1, *};
+use super::FormatLevel;
+use crate::*;
 
 /// Largest payload that is written or read.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
@@ -23,6 +24,50 @@ const HEADER_BYTES: usize = 16;
 /// Most memory a payload may ask for while it is read. The codec counts every number at its full width,
 /// which is up to eight times what was written: less would refuse messages that were written.
 const MAX_DECODED_BYTES: usize = 8 * MAX_DEAD_LETTER_BYTES;
+
+/// A message that cannot be written.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EncodeError {
+    /// Is larger than [`MAX_MESSAGE_BYTES`], or [`MAX_DEAD_LETTER_BYTES`].
+    #[error("is of {found} bytes, more than the {limit} it may have")]
+    TooLarge {
+        /// Bytes of its payload.
+        found: usize,
+        /// Most it may have.
+        limit: usize,
+    },
+    /// Says what no version of the log's format level has words for.
+    #[error(
+        "({kind:?}) tells of {what}, for which format level {level} of this log has no words: raise the level \
+         by `counterpoint topics upgrade`, once every program on this log is of this release"
+    )]
+    LevelTooLow {
+        /// Kind.
+        kind: MessageKind,
+        /// Level of the log.
+        level: FormatLevel,
+        /// What it says.
+        what: &'static str,
+    },
+    /// The codec refused.
+    #[error("({kind:?}) cannot be written: {reason}")]
+    Payload {
+        /// Kind.
+        kind: MessageKind,
+        /// What the codec said.
+        reason: String,
+    },
+}
+
+impl EncodeError {
+    /// Whether the message can be written once the log is raised to a newer format level.
+    pub fn is_mended_by_upgrade(&self) -> bool {
+        matches!(self, Self::LevelTooLow { .. })
+    }
+}
+
+/// What an older version of a message has no words for; its text says what, as in "tells of TEXT".
+pub(crate) struct Unsayable(pub &'static str);
 
 /// Bytes that are no message of ours, or not one this version can read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -82,8 +127,15 @@ pub enum DecodeError {
     },
 }
 
+impl DecodeError {
+    /// Whether the bytes are a message of a later release: whole, and not to be judged by this program.
+    pub fn is_of_later_release(&self) -> bool {
+        matches!(self, Self::UnknownKind(_) | Self::Newer { .. })
+    }
+}
+
 macro_rules! messages {
-    ($($kind:ident = $number:literal, version $version:literal $(, $older:literal was $was:ty)?;)*) => {
+    ($($kind:ident = $number:literal, written as [$($version:literal),*] $(, once { $($old:literal: $older:ty),* })?;)*) => {
         /// What a record is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
@@ -98,13 +150,23 @@ macro_rules! messages {
                 match number { $($number => Some(Self::$kind),)* _ => None }
             }
 
+            /// The version written at each format level; 0 at levels that do not have the kind.
+            fn versions(self) -> [u16; FormatLevel::COUNT] {
+                match self { $(Self::$kind => [$($version),*],)* }
+            }
+
             /// Newest schema version that this program reads and writes.
             pub fn version(self) -> u16 {
-                match self { $(Self::$kind => $version,)* }
+                self.versions()[FormatLevel::COUNT - 1]
+            }
+
+            /// Schema version that is written at a format level; `None` where the level lacks the kind.
+            pub fn version_at(self, level: FormatLevel) -> Option<u16> {
+                Some(self.versions()[level.index()]).filter(|version| *version > 0)
             }
         }
 
-        /// Any message.
+        /// Any message, as its newest version.
         #[derive(Debug, Clone, PartialEq)]
         #[allow(missing_docs)]
         pub enum Message { $($kind($kind),)* }
@@ -119,25 +181,35 @@ macro_rules! messages {
                 match self { $(Self::$kind(_) => MessageKind::$kind,)* }
             }
 
-            /// The message in its envelope.
+            /// The message in its envelope, in the version of it that belongs to the log's format level.
             ///
             /// # Errors
-            /// [`DecodeError::TooLarge`] if the payload exceeds [`MAX_MESSAGE_BYTES`] (for a dead letter
-            /// [`MAX_DEAD_LETTER_BYTES`]).
-            pub fn encode(&self) -> Result<Vec<u8>, DecodeError> {
-                match self { $(Self::$kind(message) => seal(MessageKind::$kind, message),)* }
+            /// [`EncodeError::TooLarge`] if the payload exceeds [`MAX_MESSAGE_BYTES`] (for a dead letter
+            /// [`MAX_DEAD_LETTER_BYTES`]); [`EncodeError::LevelTooLow`] for what that version cannot say.
+            pub fn encode(&self, level: FormatLevel) -> Result<Vec<u8>, EncodeError> {
+                let kind = self.kind();
+                let lacking = |what| EncodeError::LevelTooLow { kind, level, what };
+                let version = kind.version_at(level).ok_or_else(|| lacking("something new"))?;
+                match (self, version) {
+                    $($($((Self::$kind(message), $old) => {
+                        let older = <$older>::try_from(message).map_err(|Unsayable(what)| lacking(what))?;
+                        seal(kind, version, &older)
+                    })*)?)*
+                    $((Self::$kind(message), _) => seal(kind, version, message),)*
+                }
             }
 
-            /// The message in these bytes, which hold one envelope and nothing else.
+            /// The message in these bytes, which hold one envelope and nothing else. A message of an older
+            /// version comes back as its newest one says the same.
             ///
             /// # Errors
             /// What is wrong with the bytes; never panics, whatever they are.
             pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
                 let (kind, version, payload) = open(bytes)?;
                 match (kind, version) {
-                    $($((MessageKind::$kind, $older) => {
-                        read::<$was>(kind, payload).map(|old| Self::$kind(old.into()))
-                    })?)*
+                    $($($((MessageKind::$kind, $old) => {
+                        read::<$older>(kind, payload).map(|older| Self::$kind(older.into()))
+                    })*)?)*
                     $((MessageKind::$kind, _) => read(kind, payload).map(Self::$kind),)*
                 }
             }
@@ -145,36 +217,41 @@ macro_rules! messages {
     };
 }
 
+// For each kind the version that is written at each format level, 0 where the level lacks the kind. A new
+// version of a kind keeps the older form, in the message's own file, which converts into the newest and, as
+// far as it has words for it, back. An older form with the same fields and fewer values of an enum is a
+// `#[serde(transparent)]` struct around the newest.
 messages! {
-    InputOffered = 1, version 2, 1 was InputOfferedV1;
-    ClipFound = 2, version 1;
-    ClipCurated = 3, version 1;
-    ClipDecoded = 4, version 1;
-    ClipAccepted = 5, version 1;
-    InputSealed = 6, version 2, 1 was InputSealedV1;
-    PoolSealed = 7, version 1;
-    PoolComposed = 8, version 1;
-    SampleComposed = 9, version 1;
-    RecipeSkipped = 10, version 1;
-    RunFinished = 11, version 1;
-    Rejected = 12, version 2;
-    DeadLetter = 13, version 2;
-    RevisionDeclared = 14, version 2;
-    RecordRequeued = 15, version 2;
-    InputFetched = 16, version 1;
+    InputOffered = 1, written as [1, 2], once { 1: input_offered::V1 };
+    ClipFound = 2, written as [1, 1];
+    ClipCurated = 3, written as [1, 1];
+    ClipDecoded = 4, written as [1, 1];
+    ClipAccepted = 5, written as [1, 1];
+    InputSealed = 6, written as [1, 2], once { 1: input_sealed::V1 };
+    PoolSealed = 7, written as [1, 1];
+    PoolComposed = 8, written as [1, 1];
+    SampleComposed = 9, written as [1, 1];
+    RecipeSkipped = 10, written as [1, 1];
+    RunFinished = 11, written as [1, 1];
+    Rejected = 12, written as [1, 2], once { 1: rejected::V1 };
+    DeadLetter = 13, written as [1, 2], once { 1: dead_letter::V1 };
+    RevisionDeclared = 14, written as [1, 2], once { 1: revision_declared::V1 };
+    RecordRequeued = 15, written as [1, 2], once { 1: record_requeued::V1 };
+    FormatDeclared = 16, written as [0, 1];
+    InputFetched = 17, written as [0, 1];
 }
 
-fn seal<T: Serialize>(kind: MessageKind, message: &T) -> Result<Vec<u8>, DecodeError> {
+fn seal<T: Serialize>(kind: MessageKind, version: u16, message: &T) -> Result<Vec<u8>, EncodeError> {
     let payload = bincode::serde::encode_to_vec(message, bincode::config::standard())
-        .map_err(|error| DecodeError::Payload { kind, reason: error.to_string() })?;
+        .map_err(|error| EncodeError::Payload { kind, reason: error.to_string() })?;
     let limit = limit(kind as u16);
     if payload.len() > limit {
-        return Err(DecodeError::TooLarge { found: payload.len(), limit });
+        return Err(EncodeError::TooLarge { found: payload.len(), limit });
     }
     let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&(kind as u16).to_le_bytes());
-    bytes.extend_from_slice(&kind.version().to_le_bytes());
+    bytes.extend_from_slice(&version.to_le_bytes());
     bytes.extend_from_slice(&(payload.len() as u32).to_le_bytes());
     let checksum = crc32c::crc32c_append(crc32c::crc32c(&bytes[4..12]), &payload);
     bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -196,8 +273,16 @@ fn open(bytes: &[u8]) -> Result<(MessageKind, u16, &[u8]), DecodeError> {
     if header[..4] != MAGIC {
         return Err(DecodeError::Foreign([header[0], header[1], header[2], header[3]]));
     }
-    let (length, limit) = (number(8..12) as usize, limit(number(4..6) as u16));
-    if length > limit {
+    let (number_of_kind, version) = (number(4..6) as u16, number(6..8) as u16);
+    let kind = MessageKind::from_number(number_of_kind)
+        .ok_or(DecodeError::UnknownKind(number_of_kind))
+        .and_then(|kind| match kind.version() {
+            known if version > known => Err(DecodeError::Newer { kind, version, known }),
+            _ => Ok(kind),
+        });
+    let (length, limit) = (number(8..12) as usize, limit(number_of_kind));
+    // A later release may have raised the limit together with the version.
+    if kind.is_ok() && length > limit {
         return Err(DecodeError::TooLarge { found: length, limit });
     }
     if payload.len() < length {
@@ -211,10 +296,9 @@ fn open(bytes: &[u8]) -> Result<(MessageKind, u16, &[u8]), DecodeError> {
     if found != expected {
         return Err(DecodeError::Checksum { found, expected });
     }
-    let (kind, version) = (number(4..6) as u16, number(6..8) as u16);
-    let kind = MessageKind::from_number(kind).ok_or(DecodeError::UnknownKind(kind))?;
-    if version > kind.version() {
-        return Err(DecodeError::Newer { kind, version, known: kind.version() });
+    let kind = kind?;
+    if version == 0 {
+        return Err(DecodeError::Payload { kind, reason: "there is no version 0".to_owned() });
     }
     Ok((kind, version, payload))
 }

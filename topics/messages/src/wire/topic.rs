@@ -29,7 +29,7 @@ pub enum Topic {
     DeadLetters,
     /// [`crate::InputSealed`], [`crate::PoolComposed`], [`crate::RecordRequeued`], [`crate::RunFinished`].
     Runs,
-    /// [`crate::RevisionDeclared`].
+    /// [`crate::RevisionDeclared`], [`crate::FormatDeclared`].
     Revisions,
     /// State of a stage, keyed by revision and by the stage's own keys.
     State(StageName),

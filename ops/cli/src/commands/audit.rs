@@ -1,0 +1,47 @@
+//! `status --audit`: whether a run kept the guarantee.
+
+use std::{path::Path, process::ExitCode};
+
+use counterpoint_actors::{
+    audit::{Audit, Evidence, Grounds, audit},
+    store::Store,
+};
+use serde::Serialize;
+
+use crate::{
+    args::Common,
+    context::{Classification, ExistingRun, objects, plan_of_run, seed_of_run},
+    output::{Outcome, print, print_json},
+};
+
+#[derive(Serialize)]
+struct Told<'a> {
+    ok: bool,
+    #[serde(flatten)]
+    audit: &'a Audit,
+}
+
+pub fn run(out: &Path, common: &Common) -> Outcome {
+    let (run, evidence) = actix::System::new().block_on(async {
+        let run = ExistingRun::open(common, out).await?;
+        let evidence = Evidence::read(&*run.log, &run.revision).await?;
+        anyhow::Ok((run, evidence))
+    })?;
+    let store = Store::open(&objects(out)).map_err(anyhow::Error::from)?;
+    let classification = Classification::of_run(&run.revision, &store)?;
+    let grounds = Grounds {
+        store: &store,
+        plan: &plan_of_run(&run.revision, &store)?,
+        seed: seed_of_run(&run.revision)?,
+        relations: &*classification.rulebook,
+        made: Some(&out.join("samples")),
+    };
+    let audit = audit(&evidence, &grounds).map_err(anyhow::Error::from)?;
+    let ok = audit.is_ok();
+    if common.json {
+        print_json(&Told { ok, audit: &audit })?;
+    } else {
+        print(&audit.to_string());
+    }
+    Ok(if ok { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

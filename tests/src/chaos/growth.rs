@@ -1,0 +1,50 @@
+//! When a log grows.
+
+use std::{
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio::runtime::{Builder, Runtime};
+
+use crate::topics::Topics;
+
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+/// Looks at how much a log holds.
+pub struct Growth {
+    runtime: Runtime,
+    topics: Topics,
+}
+
+impl Growth {
+    pub fn of(topics: &Topics) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        Self { runtime, topics: topics.clone() }
+    }
+
+    fn records(&self, out: &Path) -> u64 {
+        // A log that is not there yet, or does not answer just now, has not grown.
+        let described = self
+            .topics
+            .open(out)
+            .and_then(|log| self.runtime.block_on(async move { log.topics().await.ok() }));
+        described.unwrap_or_default().iter().map(|topic| topic.records).sum()
+    }
+
+    /// How long it takes until the log has grown; `None` if `is_over` first.
+    pub fn next(&self, out: &Path, mut is_over: impl FnMut() -> bool) -> Option<Duration> {
+        let (started, before) = (Instant::now(), self.records(out));
+        loop {
+            let ended = is_over();
+            if self.records(out) > before {
+                return Some(started.elapsed());
+            }
+            if ended {
+                return None;
+            }
+            thread::sleep(LOOK_AGAIN);
+        }
+    }
+}
