@@ -40,6 +40,15 @@ pub struct Follow {
     pub seal: bool,
 }
 
+/// One AudioSet segment list and the split its clips belong to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LabelList {
+    /// Path of the CSV file.
+    pub path: String,
+    /// Split of every clip the list names.
+    pub split: Split,
+}
+
 /// Version 1, of release 0.1: no input was followed and nothing was fetched.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct V1 {
