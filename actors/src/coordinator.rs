@@ -148,10 +148,7 @@ impl Coordinator {
         self.tally.dead -= 1;
         match (requeued.stage, requeued.clip, requeued.key.as_slice().try_into()) {
             (StageName::Composer, _, Ok(pool)) => self.tally.composing.push(RecordId(pool)),
-            (
-                StageName::Fetcher | StageName::Source | StageName::Composer | StageName::Reporter,
-                ..,
-            )
+            (StageName::Fetcher | StageName::Source | StageName::Composer | StageName::Reporter, ..)
             | (_, None, _) => {}
             (_, Some(clip), _) => {
                 self.tally.ended -= 1;
@@ -163,7 +160,8 @@ impl Coordinator {
     fn input_sealed(&mut self, sealed: &InputSealed) {
         self.tally.found = sealed.total;
         self.tally.found_ids = sealed.total_ids;
-        self.tally.following = sealed.follow.is_some() && (self.tally.following || self.tally.inputs.is_empty());
+        self.tally.following =
+            sealed.follow.is_some() && (self.tally.following || self.tally.inputs.is_empty());
         self.tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
         self.tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
         self.tally.inputs.push(sealed.input);

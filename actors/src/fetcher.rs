@@ -139,7 +139,9 @@ impl Work for FetcherWork {
                     };
                     let running: Vec<_> = rows.iter().map(fetch).collect();
                     let join = |thread: std::thread::ScopedJoinHandle<'_, io::Result<_>>| {
-                        thread.join().unwrap_or_else(|_| Err(io::Error::other("a thread of the fetcher panicked")))
+                        thread
+                            .join()
+                            .unwrap_or_else(|_| Err(io::Error::other("a thread of the fetcher panicked")))
                     };
                     running.into_iter().map(join).collect()
                 });
@@ -305,7 +307,9 @@ impl Fetcher {
                 *missing.entry(row.class.clone()).or_default().entry(failed.reason).or_default() += 1;
             }
             let at = failed.map_or(Some(open_at), |failed| failed.retry_at_ms.map(|at| at.max(open_at)));
-            if self.settings.is_on() && let Some(at) = at {
+            if self.settings.is_on()
+                && let Some(at) = at
+            {
                 waiting += 1;
                 retry_at_ms = Some(retry_at_ms.map_or(at, |earliest| earliest.min(at)));
             }

@@ -76,7 +76,11 @@ impl Pipeline {
         let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
         let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
         let (sender, ended) = oneshot::channel();
-        RunningPipeline { supervisor: Supervisor::new(handles, Arc::clone(&self.tools), sender).start(), health, ended }
+        RunningPipeline {
+            supervisor: Supervisor::new(handles, Arc::clone(&self.tools), sender).start(),
+            health,
+            ended,
+        }
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
@@ -91,9 +95,7 @@ impl Pipeline {
             }
             StageName::Source => {
                 let (settings, rulebook) = (self.settings.source.clone(), Arc::clone(&self.rulebook));
-                self.spawner(stage, move || {
-                    Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint)
-                })
+                self.spawner(stage, move || Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint))
             }
             StageName::Curator => {
                 let rulebook = Arc::clone(&self.rulebook);

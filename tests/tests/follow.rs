@@ -190,9 +190,7 @@ fn what_is_missing_is_fetched_in_its_time_and_what_cannot_be_had_is_told() {
     running.until("the clips that lie there are accepted", |_| count(&out, "accepted") == 2);
     fs::write(shop.join("ok"), "").unwrap();
     until_told(&mut running, &out, 4);
-    running.until("the one that is gone is told", |_| {
-        rejected_by(&out.status()["summary"], "fetcher") == 1
-    });
+    running.until("the one that is gone is told", |_| rejected_by(&out.status()["summary"], "fetcher") == 1);
     running.interrupt();
     running.wait().done().leaves_nobody();
     workplace.run().with(&config).run().done();

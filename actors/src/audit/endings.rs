@@ -149,8 +149,7 @@ fn check_counts(evidence: &Evidence, audit: &mut Audit) {
             .filter(|letter| letter.stage == StageName::Coordinator && letter.topic == topic.to_string())
             .count() as u64
     };
-    let rejected =
-        evidence.rejected.values().filter(|turned| turned.is_clip()).count() as u64;
+    let rejected = evidence.rejected.values().filter(|turned| turned.is_clip()).count() as u64;
     let accepted = evidence.accepted.len() as u64;
     // Letters about no clip, and those of the reporter, may have been written after the end.
     let letters = evidence.letters.len() as u64;

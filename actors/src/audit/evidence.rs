@@ -225,7 +225,10 @@ impl Evidence {
         !self.inputs.is_empty()
             && self.inputs.is_subset(&self.finished_inputs)
             && !self.goes_on
-            && !self.letters.iter().any(|letter| matches!(letter.stage, StageName::Fetcher | StageName::Source))
+            && !self
+                .letters
+                .iter()
+                .any(|letter| matches!(letter.stage, StageName::Fetcher | StageName::Source))
             && !self.unreadable.iter().any(|(.., is_newer)| *is_newer)
     }
 

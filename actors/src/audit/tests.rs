@@ -9,8 +9,8 @@ use counterpoint_core::{
 use counterpoint_log::{Headers, Outgoing, TopicLog, memory::MemoryLog};
 use counterpoint_messages::{
     Cause, Clip, ClipAccepted, ClipCurated, ClipDecoded, ClipFound, ContainerFacts, ContentHash, DeadLetter,
-    IdSum, InputOffered, InputSealed, MediaFile, MediaObject, Message, PoolComposed, RecordId,
-    FormatLevel, RecordRequeued, RejectReason, Rejected, RunFinished, SampleComposed, SignalStatistics, Split, StageName,
+    FormatLevel, IdSum, InputOffered, InputSealed, MediaFile, MediaObject, Message, PoolComposed, RecordId,
+    RecordRequeued, RejectReason, Rejected, RunFinished, SampleComposed, SignalStatistics, Split, StageName,
     Topic,
 };
 

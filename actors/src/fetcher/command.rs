@@ -147,7 +147,8 @@ fn fill(settings: &FetcherSettings, row: &WantedRow, path: &Path) -> Vec<std::ff
     let seconds = |ms: u64| format!("{:.3}", ms as f64 / 1000.0);
     let (start, end) = (seconds(row.segment.start_ms), seconds(row.segment.end_ms));
     let places = [("{video}", row.video.as_str()), ("{start}", &start), ("{end}", &end)];
-    let filled = |text: &str| places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value));
+    let filled =
+        |text: &str| places.iter().fold(text.to_owned(), |text, (place, value)| text.replace(place, value));
     let url = filled(&settings.url);
     let path = path.as_os_str().as_bytes();
     let argument = |part: &String| {

@@ -9,15 +9,9 @@ use crate::settings::{FetchOutcome, FetchReason};
 /// What yt-dlp and plain downloaders say, in the order in which it is asked: a page that asks for fewer
 /// requests also says that the video is unavailable.
 const KNOWN: [(&str, FetchReason); 7] = [
-    (
-        r"HTTP Error 429|too many requests|rate.?limit|confirm you.re not a bot",
-        FetchReason::TooManyRequests,
-    ),
+    (r"HTTP Error 429|too many requests|rate.?limit|confirm you.re not a bot", FetchReason::TooManyRequests),
     (r"private video|video is private|members.only|join this channel", FetchReason::Private),
-    (
-        r"in your country|geo.?restrict|not available from your location|blocked it in",
-        FetchReason::Region,
-    ),
+    (r"in your country|geo.?restrict|not available from your location|blocked it in", FetchReason::Region),
     (r"confirm your age|age.restricted|inappropriate for some users", FetchReason::Age),
     (
         r"video unavailable|no longer available|has been removed|removed by the (uploader|user)|account.{0,40}(terminated|closed)|does not exist|HTTP Error (404|410)|returned error: (404|410)",
@@ -78,11 +72,23 @@ mod tests {
         for (says, reason) in [
             ("ERROR: [youtube] x: Video unavailable", FetchReason::Gone),
             ("ERROR: Video unavailable. This video has been removed by the uploader", FetchReason::Gone),
-            ("This video is no longer available because the YouTube account associated with this video has been terminated.", FetchReason::Gone),
-            ("ERROR: [youtube] x: Private video. Sign in if you've been granted access", FetchReason::Private),
+            (
+                "This video is no longer available because the YouTube account associated with this video has been terminated.",
+                FetchReason::Gone,
+            ),
+            (
+                "ERROR: [youtube] x: Private video. Sign in if you've been granted access",
+                FetchReason::Private,
+            ),
             ("The uploader has not made this video available in your country", FetchReason::Region),
-            ("Sign in to confirm your age. This video may be inappropriate for some users.", FetchReason::Age),
-            ("ERROR: unable to download video data: HTTP Error 429: Too Many Requests", FetchReason::TooManyRequests),
+            (
+                "Sign in to confirm your age. This video may be inappropriate for some users.",
+                FetchReason::Age,
+            ),
+            (
+                "ERROR: unable to download video data: HTTP Error 429: Too Many Requests",
+                FetchReason::TooManyRequests,
+            ),
             ("Sign in to confirm you’re not a bot", FetchReason::TooManyRequests),
             ("curl: (22) The requested URL returned error: 429", FetchReason::TooManyRequests),
             ("curl: (22) The requested URL returned error: 404", FetchReason::Gone),
@@ -97,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_users_rules_come_first() {
-        let rule = |exit, says: Option<&str>, reason| FetchOutcome { exit, says: says.map(str::to_owned), reason };
+        let rule =
+            |exit, says: Option<&str>, reason| FetchOutcome { exit, says: says.map(str::to_owned), reason };
         let outcomes = Outcomes::new(&[
             rule(Some(7), None, FetchReason::Region),
             rule(None, Some("^nicht da"), FetchReason::Gone),

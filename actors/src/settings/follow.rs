@@ -35,7 +35,12 @@ impl FollowSettings {
         for (name, value, range, remedy) in [
             ("follow.scan_seconds", self.scan_seconds, 0.05..=day, "from 0.05 seconds to a day"),
             ("follow.settle_seconds", self.settle_seconds, 0.0..=day, "from 0 seconds to a day"),
-            ("follow.seal_minutes", self.seal_minutes, 0.001..=365.0 * 1440.0, "from 0.001 minutes to a year"),
+            (
+                "follow.seal_minutes",
+                self.seal_minutes,
+                0.001..=365.0 * 1440.0,
+                "from 0.001 minutes to a year",
+            ),
         ] {
             if !range.contains(&value) {
                 return Err(SettingError { name, value: value.to_string(), remedy });

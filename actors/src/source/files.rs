@@ -102,9 +102,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join(".hidden")).unwrap();
         fs::create_dir(folder.path().join("below")).unwrap();
-        for name in
-            ["a.mp4", "below/b.MKV", "c.mp4.part", "d.part.mp4", "e.temp.mp4", ".f.mp4", ".hidden/g.mp4", "h.txt"]
-        {
+        for name in [
+            "a.mp4",
+            "below/b.MKV",
+            "c.mp4.part",
+            "d.part.mp4",
+            "e.temp.mp4",
+            ".f.mp4",
+            ".hidden/g.mp4",
+            "h.txt",
+        ] {
             fs::write(folder.path().join(name), "x").unwrap();
         }
         let extensions = ["mp4", "mkv"].map(str::to_owned);

@@ -52,10 +52,7 @@ impl Moment {
     /// This one.
     pub fn now() -> Self {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self {
-            instant: Instant::now(),
-            wall_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX),
-        }
+        Self { instant: Instant::now(), wall_ms: i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX) }
     }
 }
 

@@ -31,8 +31,9 @@ fn downloading(videos: &[&str], script: &str) -> Harness {
     let head = format!("#!/bin/sh\necho \"$1\" >> '{}'\n", calls.display());
     fs::write(&program, head + script).unwrap();
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
-    harness.fetcher.command =
-        [program.to_str().unwrap(), "{video}", "{path}", "{start}", "{end}", "{url}"].map(str::to_owned).into();
+    harness.fetcher.command = [program.to_str().unwrap(), "{video}", "{path}", "{start}", "{end}", "{url}"]
+        .map(str::to_owned)
+        .into();
     want(&harness, videos);
     harness
 }
@@ -55,8 +56,7 @@ fn calls(harness: &Harness) -> Vec<String> {
 
 fn files(harness: &Harness) -> Vec<String> {
     let entries = fs::read_dir(harness.path("clips")).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| !name.starts_with("video0000"));
     names.sort_unstable();
     names
@@ -78,7 +78,10 @@ fn retry_in_ms(log: &Arc<dyn TopicLog>) -> Option<i64> {
 
 #[test]
 fn what_the_lists_want_is_fetched_and_what_is_there_is_not() {
-    let harness = downloading(&["-4gqARaE_JE", "holiday0001"], "test \"$3 $4\" = '30.000 40.000' && echo good $1 $5 > $2");
+    let harness = downloading(
+        &["-4gqARaE_JE", "holiday0001"],
+        "test \"$3 $4\" = '30.000 40.000' && echo good $1 $5 > $2",
+    );
     let cat = CLASSES[0].1;
     let rows = fs::read_to_string(harness.path("train.csv")).unwrap();
     // Neither speech nor two classes are wanted, and a path is no name.
@@ -115,8 +118,7 @@ esac"#;
     let videos = ["gonegonegon", "privatevide", "regionregio", "ageageageag", "toolargetoo", "goodgoodgoo"];
     let mut harness = downloading(&videos, script);
     harness.fetcher.max_bytes = 1 << 20;
-    harness.fetcher.outcomes =
-        vec![FetchOutcome { exit: Some(7), says: None, reason: FetchReason::Region }];
+    harness.fetcher.outcomes = vec![FetchOutcome { exit: Some(7), says: None, reason: FetchReason::Region }];
     let log = memory();
     let summary = harness.run(&log);
     assert_adds_up(&summary);
@@ -223,11 +225,8 @@ fn what_a_killed_fetcher_left_behind_is_removed_and_its_command_ended() {
     let harness = downloading(&["leftleftlef"], "echo good > $2");
     let clips = harness.path("clips");
     fs::write(clips.join(".fetching-0123.mp4.part"), "half").unwrap();
-    let mut left = std::process::Command::new("sleep")
-        .arg("600")
-        .env("COUNTERPOINT_FETCHING", &clips)
-        .spawn()
-        .unwrap();
+    let mut left =
+        std::process::Command::new("sleep").arg("600").env("COUNTERPOINT_FETCHING", &clips).spawn().unwrap();
     let summary = harness.run(&memory());
     assert_eq!(summary.accepted, 3);
     assert!(!clips.join(".fetching-0123.mp4.part").exists());

@@ -96,10 +96,7 @@ fn write(harness: &Harness, number: usize, content: &str) {
     fs::write(harness.path("clips").join(format!("{}.mp4", Harness::video(number))), content).unwrap();
 }
 
-async fn summary(
-    harness: &Harness,
-    log: &Arc<dyn TopicLog>,
-) -> counterpoint_actors::projection::Summary {
+async fn summary(harness: &Harness, log: &Arc<dyn TopicLog>) -> counterpoint_actors::projection::Summary {
     Projection::of(&**log, &harness.revision()).await.unwrap().summary
 }
 
@@ -273,8 +270,11 @@ fn rows_are_counted_by_class_with_what_there_is_of_them() {
     let list = harness.path("train.csv");
     let rows = fs::read_to_string(&list).unwrap();
     let cat = CLASSES[0].1;
-    fs::write(&list, format!("{rows}notthere001,0.000,10.000,\"{cat}\"\nnotthere002,0.000,10.000,\"/m/09x0r\"\n"))
-        .unwrap();
+    fs::write(
+        &list,
+        format!("{rows}notthere001,0.000,10.000,\"{cat}\"\nnotthere002,0.000,10.000,\"/m/09x0r\"\n"),
+    )
+    .unwrap();
     let log = memory();
     let ended = harness.run(&log);
     let coverage = &ended.coverage["Cat"];
@@ -285,7 +285,8 @@ fn rows_are_counted_by_class_with_what_there_is_of_them() {
     actix::System::new().block_on(async {
         assert_eq!(summary(&harness, &log).await.coverage, ended.coverage);
         let runs = messages(&log, Topic::Runs).await;
-        let follows = |message: &Message| matches!(message, Message::InputSealed(InputSealed { follow: Some(_), .. }));
+        let follows =
+            |message: &Message| matches!(message, Message::InputSealed(InputSealed { follow: Some(_), .. }));
         assert!(!runs.iter().any(follows));
     });
 }

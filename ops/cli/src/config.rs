@@ -5,8 +5,8 @@ mod problem;
 use std::path::Path;
 
 use counterpoint_actors::settings::{
-    ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings, GateSettings, SettingError, Settings,
-    SourceSettings,
+    ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings,
+    GateSettings, SettingError, Settings, SourceSettings,
 };
 use counterpoint_telemetry::LOG_VARIABLE;
 use figment::{

@@ -24,9 +24,9 @@ use counterpoint_messages::{InputOffered, Message, RejectReason, Split, StageNam
 use counterpoint_pages::{
     OpenPoint, Report,
     report::{
-        ClassCount, Clips, CoverageRow, DeadRecord, Excerpt, Fate, Funnel, Head, LabelListFacts, Limit, LogPosition,
-        Measured, Ontology, OntologyNode, Provenance, PublishedSplit, RejectCount, RejectedClip, Resolution,
-        SampleCount, Samples, Signal, SkipCount,
+        ClassCount, Clips, CoverageRow, DeadRecord, Excerpt, Fate, Funnel, Head, LabelListFacts, Limit,
+        LogPosition, Measured, Ontology, OntologyNode, Provenance, PublishedSplit, RejectCount, RejectedClip,
+        Resolution, SampleCount, Samples, Signal, SkipCount,
     },
 };
 use futures::TryStreamExt;

@@ -34,6 +34,8 @@ use crate::{
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
+mod following;
+
 /// Name of a process in its groups: embedded engines have one owner a group, so there is nothing to tell apart.
 const INSTANCE: &str = "main";
 
@@ -177,7 +179,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
                     source: settings.source.clone(),
                     settings: config.follow.clone(),
                 });
-                for_ever(running, follower, &interrupt, screen).await?;
+                following::for_ever(running, follower, &interrupt, screen).await?;
                 None
             }
         };
@@ -337,47 +339,6 @@ async fn to_the_end(
             if !is_reported {
                 reached = None;
             }
-            running.stop();
-        }
-    }
-}
-
-/// Runs until interrupted; without a source of its own, on what others offer.
-async fn for_ever(
-    mut running: RunningPipeline,
-    follower: Option<Follower>,
-    interrupt: &Interrupt,
-    screen: &Screen,
-) -> Result<(), Failure> {
-    let following = async {
-        match follower {
-            Some(follower) => follower.follow().await.map(|_| ()),
-            None => std::future::pending().await,
-        }
-    };
-    tokio::pin!(following);
-    let mut watch = screen.watch(&running);
-    let (mut stopping, mut failed) = (false, None);
-    loop {
-        tokio::select! {
-            ended = running.ended() => {
-                drop(watch);
-                ended.context("the run cannot go on")?;
-                return match failed {
-                    Some(error) => Err(Failure::Failed(anyhow::Error::from(error))),
-                    None => Ok(()),
-                };
-            }
-            result = &mut following, if !stopping => {
-                failed = result.err();
-                stopping = true;
-                running.stop();
-            }
-            () = tokio::time::sleep(REDRAW) => {}
-        }
-        watch.draw(&running);
-        if !stopping && interrupt.is_set() {
-            stopping = true;
             running.stop();
         }
     }

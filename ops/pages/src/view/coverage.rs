@@ -33,7 +33,8 @@ impl CoverageView {
 }
 
 fn class_row(row: &CoverageRow) -> ClassRow {
-    let reasons = row.missing.iter().map(|(reason, rows)| format!("{} {}", count(*rows), reason.replace('_', " ")));
+    let reasons =
+        row.missing.iter().map(|(reason, rows)| format!("{} {}", count(*rows), reason.replace('_', " ")));
     ClassRow {
         class: row.class.replace('_', " "),
         wanted: row.wanted,

@@ -71,7 +71,9 @@ impl FromStr for StageName {
 
 /// A text that names no stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no stage: choose from fetcher, source, curator, decoder, gate, coordinator, composer, reporter")]
+#[error(
+    "`{text}` is no stage: choose from fetcher, source, curator, decoder, gate, coordinator, composer, reporter"
+)]
 pub struct UnknownStage {
     text: String,
 }
