@@ -95,7 +95,11 @@ impl Pipeline {
             }
             StageName::Source => {
                 let (settings, rulebook) = (self.settings.source.clone(), Arc::clone(&self.rulebook));
-                self.spawner(stage, move || Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint))
+                let judges =
+                    [StageName::Decoder, StageName::Gate].map(|stage| self.revision.fingerprint(stage));
+                self.spawner(stage, move || {
+                    Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint, judges)
+                })
             }
             StageName::Curator => {
                 let rulebook = Arc::clone(&self.rulebook);

@@ -9,7 +9,7 @@
 //! 3. seal the input.
 //!
 //! What it has brought is its state, so an input read again, whether after a crash or as a later input,
-//! brings nothing twice. A clip that a later stage rejected is brought anew, under another id, when its
+//! brings nothing twice. A clip that decoder or gate rejected is brought anew, under another id, when its
 //! file has other bytes: it may have been read while it was being copied.
 
 pub mod files;
@@ -25,7 +25,7 @@ use std::{
 };
 
 use counterpoint_core::curation::Curator;
-use counterpoint_log::StateEntry;
+use counterpoint_log::{Received, StateEntry};
 use counterpoint_messages::{
     Cause, Clip, ClipFound, ContentHash, Fingerprint, InputFetched, InputOffered, InputSealed, MediaFile,
     Message, RecordId, RejectReason, Rejected, StageName, Topic,
@@ -56,6 +56,8 @@ pub struct Source {
     settings: SourceSettings,
     rulebook: Arc<Curator>,
     fingerprint: Fingerprint,
+    /// Revisions of the stages that judge a clip by its bytes.
+    judges: [Fingerprint; 2],
     /// By video and segment.
     known: HashMap<String, KnownClip>,
     /// Keys of `known` by the id under which the clip was brought last.
@@ -78,12 +80,18 @@ struct Reading {
 }
 
 impl Source {
-    /// A source that has brought nothing yet.
-    pub fn new(settings: SourceSettings, rulebook: Arc<Curator>, fingerprint: Fingerprint) -> Self {
+    /// A source that has brought nothing yet; `judges` are the decoder and the gate of the revision.
+    pub fn new(
+        settings: SourceSettings,
+        rulebook: Arc<Curator>,
+        fingerprint: Fingerprint,
+        judges: [Fingerprint; 2],
+    ) -> Self {
         Self {
             settings,
             rulebook,
             fingerprint,
+            judges,
             known: HashMap::new(),
             keys: HashMap::new(),
             turned_away: HashMap::new(),
@@ -103,7 +111,7 @@ impl Source {
             reading.next += 1;
             match &file.clip {
                 Some(clip) => match self.known.get(&clip.key()) {
-                    Some(known) if known.is_unchanged(&file) && !known.was_lost() => {
+                    Some(known) if known.is_unchanged(&file) => {
                         reading.already_known += u64::from(known.input != reading.input);
                         if (known.split, &known.labels) != (clip.split, &clip.labels) {
                             reading.listing.explain(format!(
@@ -155,7 +163,7 @@ impl Source {
         };
         let key = labelled.key();
         match self.known.get(&key) {
-            Some(known) if known.path == file.path && known.may_come_again(hash) => {
+            Some(known) if known.path == file.path && known.may_come_again(hash, &self.judges) => {
                 let brought_before = known.brought_before + 1;
                 let last = self.clip_id(&key, known.brought_before);
                 self.keys.remove(&last);
@@ -260,13 +268,15 @@ impl Source {
         Ok(())
     }
 
-    /// A clip was turned away below: its file gets another chance once it has other bytes. If it was seen
+    /// A clip was turned away for what it is: its file gets another chance once it has other bytes. If it was seen
     /// with others already, a followed input is offered anew, as nothing about the file will change again.
-    fn rejected_below(&mut self, rejected: &Rejected, written_ms: i64) -> Result<Effects, StageError> {
+    fn rejected_below(&mut self, rejected: &Rejected, by: &Received) -> Result<Effects, StageError> {
         let mut effects = Effects::default();
+        let judge = by.headers.revision.filter(|judge| self.judges.contains(judge));
+        let Some(judge) = judge else { return Ok(effects) };
         let Some(key) = self.keys.get(&rejected.clip) else { return Ok(effects) };
         let Some(known) = self.known.get_mut(key) else { return Ok(effects) };
-        known.rejected = Some(rejected.reason);
+        known.rejected = Some(judge);
         effects.state.push(state_entry(STAGE, format!("clip/{key}"), known)?);
         let path = known.path.clone();
         if self.turned_away.remove(&path).is_some() {
@@ -274,7 +284,7 @@ impl Source {
             effects.state.push(StateEntry { partition: 0, key, value: None });
             if let Some(followed) = &self.followed {
                 let id = self.id("again", &rejected.id.to_string());
-                let input = InputOffered { id, offered_at_ms: written_ms, ..followed.clone() };
+                let input = InputOffered { id, offered_at_ms: by.written_ms, ..followed.clone() };
                 effects.outputs.push(Output::of_run(Topic::Inputs, id, input));
             }
         }
@@ -369,7 +379,7 @@ impl Stage for Source {
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
-        *self = Self::new(self.settings.clone(), Arc::clone(&self.rulebook), self.fingerprint);
+        *self = Self::new(self.settings.clone(), Arc::clone(&self.rulebook), self.fingerprint, self.judges);
         for entry in state {
             let key = String::from_utf8_lossy(&entry.key);
             if let Some(clip) = key.strip_prefix("clip/") {
@@ -391,7 +401,7 @@ impl Stage for Source {
         let Some(offer) = Offer::of(&record.message) else {
             return match &record.message {
                 Message::Rejected(rejected) => {
-                    self.rejected_below(rejected, record.received.written_ms).map(Step::Done)
+                    self.rejected_below(rejected, &record.received).map(Step::Done)
                 }
                 Message::InputOffered(_) => Ok(Step::Done(Effects::default())),
                 other => Err(StageError::unexpected(STAGE, other)),

@@ -1,6 +1,6 @@
 //! What the source remembers of the files it has seen.
 
-use counterpoint_messages::{ContentHash, IdSum, RecordId, RejectReason, Split};
+use counterpoint_messages::{ContentHash, Fingerprint, IdSum, RecordId, RejectReason, Split};
 use serde::{Deserialize, Serialize};
 
 use super::listing::Candidate;
@@ -18,9 +18,9 @@ pub struct KnownClip {
     /// How often it was brought before, each time with other bytes that were rejected.
     #[serde(default)]
     pub brought_before: u32,
-    /// Why a later stage turned it away, if one did.
+    /// Revision of the decoder or gate that turned it away, if one did.
     #[serde(default)]
-    pub rejected: Option<RejectReason>,
+    pub rejected: Option<Fingerprint>,
 }
 
 impl KnownClip {
@@ -28,15 +28,10 @@ impl KnownClip {
         (self.path.as_str(), self.bytes, self.modified_ms) == (&file.path, file.bytes, file.modified_ms)
     }
 
-    /// Whether its bytes were gone before anybody could judge them.
-    pub fn was_lost(&self) -> bool {
-        use RejectReason::{MediaChanged, MediaMissing, UnreadableFile};
-        matches!(self.rejected, Some(MediaMissing | MediaChanged | UnreadableFile))
-    }
-
-    /// Whether the same file deserves another try with these bytes.
-    pub fn may_come_again(&self, hash: ContentHash) -> bool {
-        self.was_lost() || (self.rejected.is_some() && self.hash != hash)
+    /// Whether the same file deserves another try with these bytes: the first ones were turned away by one
+    /// of these revisions. Another revision may have accepted them.
+    pub fn may_come_again(&self, hash: ContentHash, judges: &[Fingerprint]) -> bool {
+        self.hash != hash && self.rejected.is_some_and(|judge| judges.contains(&judge))
     }
 }
 
