@@ -8,6 +8,10 @@
 //! clips there are and what their ids add up to, and the run is at rest when the endings add up to the
 //! same. Then the accepted clips that are in no pool yet are sealed, and when their pools are composed
 //! the run is finished.
+//!
+//! A followed input never comes to rest for long, so where nothing but followed inputs wait, pools are
+//! sealed when the input says so: when enough clips are accepted, or when it was offered with the word to
+//! seal. [`RunFinished`] follows each such pool, and names the inputs that have ended by then.
 
 use std::collections::BTreeMap;
 
@@ -41,6 +45,8 @@ pub struct Coordinator {
     tally: Tally,
     /// Members of sealed pools and, with the generation that is next, of those to come.
     members: BTreeMap<RecordId, PoolMember>,
+    /// Of those, members of pools to come.
+    unsealed: u64,
 }
 
 /// What has ended.
@@ -61,6 +67,18 @@ struct Tally {
     /// Sealed pools that are not composed yet.
     composing: Vec<RecordId>,
     finished_runs: u64,
+    /// Whether every one of `inputs` is followed.
+    #[serde(default)]
+    following: bool,
+    /// Accepted clips that make a pool while following; 0 for no such limit.
+    #[serde(default)]
+    seal_clips: u64,
+    /// Whether what is accepted is to be sealed, however little it is.
+    #[serde(default)]
+    due: bool,
+    /// Whether something was sealed whose end is not told yet.
+    #[serde(default)]
+    owed: bool,
 }
 
 /// Listings of pools to be sealed, as bytes.
@@ -82,7 +100,7 @@ impl Work for StoreListings {
 impl Coordinator {
     /// A coordinator that seals pools for this plan.
     pub fn new(plan: Plan, fingerprint: Fingerprint) -> Self {
-        Self { plan, fingerprint, tally: Tally::default(), members: BTreeMap::new() }
+        Self { plan, fingerprint, tally: Tally::default(), members: BTreeMap::new(), unsealed: 0 }
     }
 
     fn ended(&mut self, clip: RecordId) {
@@ -96,6 +114,7 @@ impl Coordinator {
         let member = PoolMember::new(accepted, self.generation(accepted.clip.split) + 1);
         let entry = state_entry(STAGE, format!("member/{}", member.clip), &member)?;
         self.members.insert(member.clip, member);
+        self.unsealed += 1;
         Ok(entry)
     }
 
@@ -120,7 +139,7 @@ impl Coordinator {
                     composing.remove(place);
                 }
             }
-            StageName::Source | StageName::Reporter => self.tally.dead += 1,
+            StageName::Fetcher | StageName::Source | StageName::Reporter => self.tally.dead += 1,
         }
     }
 
@@ -129,7 +148,8 @@ impl Coordinator {
         self.tally.dead -= 1;
         match (requeued.stage, requeued.clip, requeued.key.as_slice().try_into()) {
             (StageName::Composer, _, Ok(pool)) => self.tally.composing.push(RecordId(pool)),
-            (StageName::Source | StageName::Composer | StageName::Reporter, ..) | (_, None, _) => {}
+            (StageName::Fetcher | StageName::Source | StageName::Composer | StageName::Reporter, ..)
+            | (_, None, _) => {}
             (_, Some(clip), _) => {
                 self.tally.ended -= 1;
                 self.tally.ended_ids = self.tally.ended_ids.minus(clip);
@@ -140,19 +160,43 @@ impl Coordinator {
     fn input_sealed(&mut self, sealed: &InputSealed) {
         self.tally.found = sealed.total;
         self.tally.found_ids = sealed.total_ids;
+        self.tally.following =
+            sealed.follow.is_some() && (self.tally.following || self.tally.inputs.is_empty());
+        self.tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
+        self.tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
         self.tally.inputs.push(sealed.input);
     }
 
+    /// Whether every clip has ended.
     fn is_at_rest(&self) -> bool {
         let tally = &self.tally;
         i64::try_from(tally.found).is_ok_and(|found| found == tally.ended)
             && tally.found_ids == tally.ended_ids
-            && tally.composing.is_empty()
-            && !tally.inputs.is_empty()
+    }
+
+    /// What is to be done now, after whatever record.
+    fn next(&mut self) -> Next {
+        let tally = &mut self.tally;
+        if tally.inputs.is_empty() && !tally.owed {
+            return Next::Wait;
+        }
+        if tally.following {
+            tally.due |= tally.seal_clips > 0 && self.unsealed >= tally.seal_clips;
+            if tally.due && self.unsealed > 0 {
+                return Next::Seal;
+            }
+            tally.owed |= std::mem::take(&mut tally.due);
+            return if tally.owed && tally.composing.is_empty() { Next::Finish } else { Next::Wait };
+        }
+        match self.is_at_rest() && self.tally.composing.is_empty() {
+            false => Next::Wait,
+            true if self.unsealed > 0 => Next::Seal,
+            true => Next::Finish,
+        }
     }
 
     /// Listings of the splits that have members in no pool yet.
-    fn unsealed(&self) -> Result<Vec<(PoolListing, Vec<u8>)>, StageError> {
+    fn unsealed_pools(&self) -> Result<Vec<(PoolListing, Vec<u8>)>, StageError> {
         let mut listings = Vec::new();
         for split in [Split::Train, Split::Eval] {
             let members: Vec<_> =
@@ -165,6 +209,16 @@ impl Coordinator {
             }
         }
         Ok(listings)
+    }
+
+    /// Ends what has ended: all inputs, if no clip is on its way.
+    fn finish_ended(&mut self, effects: &mut Effects) {
+        let inputs = match self.is_at_rest() {
+            true => std::mem::take(&mut self.tally.inputs),
+            false => Vec::new(),
+        };
+        (self.tally.due, self.tally.owed) = (false, false);
+        self.finish(inputs, effects);
     }
 
     fn finish(&mut self, inputs: Vec<RecordId>, effects: &mut Effects) {
@@ -181,6 +235,22 @@ impl Coordinator {
         let dead_letters = u64::try_from(dead).unwrap_or(0);
         let finished = RunFinished { inputs, accepted, rejected, dead_letters };
         effects.outputs.push(Output::of_run(Topic::Runs, key, finished));
+    }
+}
+
+/// What the coordinator does when it has taken a record in.
+enum Next {
+    Wait,
+    Seal,
+    Finish,
+}
+
+/// The input that a dead letter of the source or the fetcher was about.
+fn input_of(letter: &DeadLetter) -> Option<RecordId> {
+    match Message::decode(&letter.raw) {
+        Ok(Message::InputOffered(input)) => Some(input.id),
+        Ok(Message::InputFetched(fetched)) => Some(fetched.input.id),
+        _ => letter.key.as_slice().try_into().ok().map(RecordId),
     }
 }
 
@@ -206,6 +276,8 @@ impl Stage for Coordinator {
                 self.tally = read_state(STAGE, entry)?;
             }
         }
+        let is_unsealed = |member: &&PoolMember| member.generation > self.generation(member.split);
+        self.unsealed = self.members.values().filter(is_unsealed).count() as u64;
         Ok(())
     }
 
@@ -216,18 +288,21 @@ impl Stage for Coordinator {
             // Pools that were sealed must not change, so a clip joins once.
             Message::ClipAccepted(accepted) if self.members.contains_key(&accepted.clip.id) => {}
             Message::ClipAccepted(accepted) => effects.state.push(self.accept(accepted)?),
-            // What the source turned away never was a clip.
-            Message::Rejected(rejected) if rejected.stage == StageName::Source => {}
+            // What the fetcher did not get and what the source turned away never was a clip.
+            Message::Rejected(rejected)
+                if matches!(rejected.stage, StageName::Fetcher | StageName::Source) => {}
             Message::Rejected(rejected) => {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);
             }
             Message::DeadLetter(letter) => {
                 self.dead(letter);
-                if let (StageName::Source, Ok(input)) = (letter.stage, letter.key.as_slice().try_into()) {
+                if matches!(letter.stage, StageName::Fetcher | StageName::Source)
+                    && let Some(input) = input_of(letter)
+                {
                     // The input will never be sealed. What it brought ends by itself, and the next input's
                     // seal counts it; whoever waits for this one need not.
-                    self.finish(vec![RecordId(input)], &mut effects);
+                    self.finish(vec![input], &mut effects);
                 }
             }
             Message::RecordRequeued(requeued) => self.requeued(requeued),
@@ -238,13 +313,10 @@ impl Stage for Coordinator {
             Message::RunFinished(_) => {}
             other => return Err(StageError::unexpected(STAGE, other)),
         }
-        if self.is_at_rest() {
-            let unsealed = self.unsealed()?;
-            if !unsealed.is_empty() {
-                return Ok(Step::Work(StoreListings(unsealed)));
-            }
-            let inputs = std::mem::take(&mut self.tally.inputs);
-            self.finish(inputs, &mut effects);
+        match self.next() {
+            Next::Wait => {}
+            Next::Seal => return Ok(Step::Work(StoreListings(self.unsealed_pools()?))),
+            Next::Finish => self.finish_ended(&mut effects),
         }
         if self.tally != before {
             effects.state.push(state_entry(STAGE, "tally", &self.tally)?);
@@ -264,6 +336,8 @@ impl Stage for Coordinator {
             self.tally.composing.push(sealed.id);
             effects.outputs.push(Output::of_run(Topic::Pools, sealed.id, sealed));
         }
+        self.unsealed = 0;
+        (self.tally.due, self.tally.owed) = (false, true);
         if let Message::ClipAccepted(accepted) = &record.message
             && let Some(member) = self.members.get(&accepted.clip.id)
         {

@@ -1,6 +1,6 @@
 //! The pipeline: one stage a file, in the order in which a clip meets them, and what runs them.
 //!
-//! Stages: [`source`], [`curator`], [`decoder`], [`gate`], [`coordinator`], [`composer`], [`reporter`].
+//! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`gate`], [`coordinator`], [`composer`], [`reporter`].
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
@@ -10,6 +10,8 @@ pub mod coordinator;
 pub mod curator;
 pub mod dead_letters;
 pub mod decoder;
+pub mod fetcher;
+pub mod follow;
 pub mod format;
 pub mod gate;
 pub mod held_up;
@@ -29,14 +31,14 @@ pub mod store;
 mod supervisor;
 pub mod sweep;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 pub use supervisor::PipelineError;
 
 use crate::{
     media::Media,
     publisher::Publisher,
-    source::places::Places,
+    source::{places::Places, settling::Settling},
     stage::Fault,
     store::{Store, StoreError},
 };
@@ -51,8 +53,26 @@ pub struct Tools {
     pub media: Arc<dyn Media>,
     /// Loudness of every sound in LUFS, also of those that are mixed anew.
     pub loudness_lufs: f64,
+    /// What was seen of files that are being written.
+    pub settling: Settling,
+    /// Set when the pipeline is told to end: work that waits for others need not be finished.
+    pub stopping: AtomicBool,
     /// Files for people.
     pub publisher: Publisher,
+}
+
+impl Tools {
+    /// Tools of a pipeline that begins.
+    pub fn new(
+        store: Store,
+        places: Places,
+        media: Arc<dyn Media>,
+        loudness_lufs: f64,
+        publisher: Publisher,
+    ) -> Self {
+        let (settling, stopping) = (Settling::default(), AtomicBool::new(false));
+        Self { store, places, media, loudness_lufs, settling, stopping, publisher }
+    }
 }
 
 impl From<StoreError> for Fault {

@@ -10,7 +10,7 @@ use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
 use counterpoint_log::{Headers, LogError, Outgoing, Position, Received, TopicLog};
 use counterpoint_messages::{
-    Cause, Fingerprint, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
+    Cause, Fingerprint, Follow, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
 };
 use futures::TryStreamExt;
 use tokio::sync::{oneshot, watch};
@@ -21,25 +21,28 @@ use crate::{
     coordinator::Coordinator,
     curator::Curator,
     decoder::Decoder,
+    fetcher::Fetcher,
     format,
     gate::Gate,
     later::{self, LaterRecord},
     projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
-    settings::{Effort, Settings},
-    source::Source,
+    settings::{Effort, FetcherSettings, Settings},
+    source::{Source, settling::Moment},
     stage::{Phase, Stage, StageActor, StageHealth, StageOptions, Stop},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
 
 /// How long to leave a log alone that did not answer.
-const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Everything a pipeline is made of.
 pub struct Pipeline {
     /// What comes out.
     pub settings: Settings,
+    /// How clips are fetched that are not there.
+    pub fetcher: FetcherSettings,
     /// How fast and how patiently.
     pub effort: Effort,
     /// Revision that is worked on.
@@ -73,15 +76,30 @@ impl Pipeline {
         let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
         let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
         let (sender, ended) = oneshot::channel();
-        RunningPipeline { supervisor: Supervisor::new(handles, sender).start(), health, ended }
+        RunningPipeline {
+            supervisor: Supervisor::new(handles, Arc::clone(&self.tools), sender).start(),
+            health,
+            ended,
+        }
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
         let fingerprint = self.revision.fingerprint(stage);
         match stage {
+            StageName::Fetcher => {
+                let (settings, rulebook) = (self.fetcher.clone(), Arc::clone(&self.rulebook));
+                let (source, seed) = (self.settings.source.clone(), self.settings.seed);
+                self.spawner(stage, move || {
+                    Fetcher::new(settings.clone(), source.clone(), seed, Arc::clone(&rulebook), fingerprint)
+                })
+            }
             StageName::Source => {
-                let settings = self.settings.source.clone();
-                self.spawner(stage, move || Source::new(settings.clone(), fingerprint))
+                let (settings, rulebook) = (self.settings.source.clone(), Arc::clone(&self.rulebook));
+                let judges =
+                    [StageName::Decoder, StageName::Gate].map(|stage| self.revision.fingerprint(stage));
+                self.spawner(stage, move || {
+                    Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint, judges)
+                })
             }
             StageName::Curator => {
                 let rulebook = Arc::clone(&self.rulebook);
@@ -216,54 +234,62 @@ pub async fn declare(log: &dyn TopicLog, revision: &Revision) -> Result<(), LogE
     append(log, Topic::Revisions, cause.id(), declared.into()).await
 }
 
-/// Hands an input to the source and returns its id; an earlier one of the same paths that the source has
-/// not read to its end is taken up again instead.
-///
-/// # Errors
-/// If the log cannot be read or written.
-pub async fn offer(
-    log: &dyn TopicLog,
-    revision: &Revision,
-    clips: &str,
-    labels: Vec<LabelList>,
-    ontology: &str,
-) -> Result<RecordId, LogError> {
-    let (inputs, later) = offered(log).await?;
-    let sealed = sealed_inputs(log, revision).await?;
-    let is_unread = |input: &&InputOffered| {
-        !sealed.contains(&input.id)
-            && (input.clips.as_str(), &input.labels, input.ontology.as_str()) == (clips, &labels, ontology)
-    };
-    if let Some(input) = inputs.iter().find(is_unread) {
-        return Ok(input.id);
-    }
-    let nonce = (inputs.len() + later.len()) as u64;
-    let id = Cause {
-        stage: StageName::Source,
-        transform: 1,
-        settings: Fingerprint::default(),
-        inputs: &[],
-        detail: &format!("input {nonce} {clips} {labels:?} {ontology}"),
-    }
-    .id();
-    let input = InputOffered {
-        id,
-        clips: clips.to_owned(),
-        labels,
-        ontology: ontology.to_owned(),
-        nonce,
-        offered_at_ms: now_ms(),
-        follow: false,
-        seal: true,
-    };
-    append(log, Topic::Inputs, id, input.into()).await?;
-    Ok(id)
+/// What is offered to the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Folder of media files.
+    pub clips: String,
+    /// Segment lists.
+    pub labels: Vec<LabelList>,
+    /// Path of the ontology.
+    pub ontology: String,
+    /// Whether what is missing is fetched first.
+    pub fetch: bool,
 }
 
-/// Milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_1970.as_millis()).unwrap_or(i64::MAX)
+impl Offer {
+    /// Hands the input to the source, to be read once and as it lies there, and returns its id; an earlier
+    /// one of the same paths that the source has not read to its end is taken up again instead.
+    ///
+    /// # Errors
+    /// If the log cannot be read or written.
+    pub async fn once(&self, log: &dyn TopicLog, revision: &Revision) -> Result<RecordId, LogError> {
+        let (inputs, later) = offered(log).await?;
+        let sealed = sealed_inputs(log, revision).await?;
+        let is_unread = |input: &&InputOffered| !sealed.contains(&input.id) && self.is_of(input);
+        match inputs.iter().find(is_unread) {
+            Some(input) => Ok(input.id),
+            None => self.make(log, None, (inputs.len() + later.len()) as u64).await,
+        }
+    }
+
+    fn is_of(&self, input: &InputOffered) -> bool {
+        (&self.clips, &self.labels, &self.ontology, self.fetch)
+            == (&input.clips, &input.labels, &input.ontology, input.fetch)
+            && input.follow.is_none()
+    }
+
+    /// Writes the offer; `nonce` counts those before it.
+    pub(crate) async fn make(
+        &self,
+        log: &dyn TopicLog,
+        follow: Option<Follow>,
+        nonce: u64,
+    ) -> Result<RecordId, LogError> {
+        let Self { clips, labels, ontology, fetch } = self.clone();
+        let offered_at_ms = Moment::now().wall_ms;
+        let id = Cause {
+            stage: StageName::Source,
+            transform: 1,
+            settings: Fingerprint::default(),
+            inputs: &[],
+            detail: &format!("input {nonce} {offered_at_ms} {clips} {labels:?} {ontology} {follow:?}"),
+        }
+        .id();
+        let input = InputOffered { id, clips, labels, ontology, nonce, offered_at_ms, follow, fetch };
+        append(log, Topic::Inputs, id, input.into()).await?;
+        Ok(id)
+    }
 }
 
 /// Inputs offered so far, the newest last.
@@ -282,7 +308,7 @@ pub async fn inputs(log: &dyn TopicLog) -> Result<Vec<InputOffered>, LogError> {
 }
 
 /// Inputs offered so far, those last that only a later release can read.
-async fn offered(log: &dyn TopicLog) -> Result<(Vec<InputOffered>, Vec<LaterRecord>), LogError> {
+pub(crate) async fn offered(log: &dyn TopicLog) -> Result<(Vec<InputOffered>, Vec<LaterRecord>), LogError> {
     let (mut inputs, mut later) = (Vec::new(), Vec::new());
     let mut records = log.scan(Topic::Inputs);
     while let Some(record) = records.try_next().await? {
@@ -349,7 +375,10 @@ pub async fn wait_for_end(
     }
 }
 
-fn run_finished(record: &Received, revision: &Revision) -> Result<Option<RunFinished>, LaterRecord> {
+pub(crate) fn run_finished(
+    record: &Received,
+    revision: &Revision,
+) -> Result<Option<RunFinished>, LaterRecord> {
     if record.headers.revision != Some(revision.fingerprint(StageName::Coordinator)) {
         return Ok(None);
     }

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use counterpoint_core::variants::ManifestRow;
 use counterpoint_log::{LogError, Position, TopicLog};
 use counterpoint_messages::{
-    ClipCurated, ClipDecoded, DeadLetter, DecodeError, Fingerprint, InputSealed, Message, RecipeName,
-    RecipeSkipped, RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
+    ClipCurated, ClipDecoded, ClipFound, DeadLetter, DecodeError, Fingerprint, InputSealed, Message,
+    RecipeName, RecipeSkipped, RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
 
 use crate::{
+    fetcher::fetch_id,
     later::{self, LaterRecord},
     materialise::MadeSamples,
     revision::Revision,
@@ -48,10 +49,25 @@ pub struct Summary {
     pub labels_without_clip: u64,
     /// Rows of the label lists that could not be read, at the newest input.
     pub broken_rows: u64,
+    /// What the label lists want and what there is of it, by class.
+    pub coverage: BTreeMap<String, ClassCoverage>,
     /// Revision that all of this is about.
     pub revision: u64,
     /// Records that only a later release can read: where there are any, the counts above lack them.
     pub later_records: u64,
+}
+
+/// A class in numbers.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct ClassCoverage {
+    /// Rows of the label lists that curation keeps, at the newest input.
+    pub wanted: u64,
+    /// Clips found.
+    pub on_hand: u64,
+    /// Of those, clips that passed the gate.
+    pub accepted: u64,
+    /// Rows without a clip, by why it could not be fetched; `not_tried` counts the others.
+    pub missing: BTreeMap<&'static str, u64>,
 }
 
 /// Everything a report tells.
@@ -100,12 +116,21 @@ impl Projection {
             }
             projection.rejected.push(rejected);
         }
+        // Clips that were brought again with other bytes: what became of the earlier ones no longer counts.
+        let mut superseded = BTreeSet::new();
+        let mut there = BTreeSet::new();
         for message in projection.read(log, Topic::Clips, &revisions).await? {
-            let Message::ClipFound(found) = message else { continue };
-            projection.labels.push(found.clip.labels.len());
+            let Message::ClipFound(ClipFound { clip, media }) = message else { continue };
+            let row = fetch_id(&clip.video, clip.segment);
+            there.insert(row);
             // A file that was turned away before its labels came is a clip now; one that changed after it
             // became a clip stays one.
-            files.insert(found.media.path, Outcome::Clip);
+            match files.insert(media.path, Outcome::Clip(clip.id, row)) {
+                Some(Outcome::Clip(earlier, same)) if same == row => {
+                    superseded.insert(earlier);
+                }
+                _ => projection.labels.push(clip.labels.len()),
+            }
         }
         let mut counted = vec![false; projection.rejected.len()];
         for outcome in files.values() {
@@ -116,10 +141,15 @@ impl Projection {
         let mut counted = counted.into_iter();
         projection.rejected.retain(|rejected| {
             let counted = counted.next().unwrap_or(false);
-            rejected.stage != StageName::Source || counted
+            match rejected.stage {
+                StageName::Source => counted,
+                // It came after all, from elsewhere.
+                StageName::Fetcher => !there.contains(&rejected.clip),
+                _ => !superseded.contains(&rejected.clip),
+            }
         });
-        projection.fold_endings(log, &revisions).await?;
-        for topic in [Topic::Inputs, Topic::Pools] {
+        projection.fold_endings(log, &revisions, &superseded).await?;
+        for topic in [Topic::Inputs, Topic::Fetched, Topic::Pools] {
             // Nothing of them is shown, but a stage may wait there for a later release.
             projection.read(log, topic, &revisions).await?;
         }
@@ -141,14 +171,19 @@ impl Projection {
         &mut self,
         log: &dyn TopicLog,
         revisions: &BTreeSet<Fingerprint>,
+        superseded: &BTreeSet<RecordId>,
     ) -> Result<(), LogError> {
         for message in self.read(log, Topic::Curated, revisions).await? {
-            if let Message::ClipCurated(curated) = message {
+            if let Message::ClipCurated(curated) = message
+                && !superseded.contains(&curated.clip.id)
+            {
                 self.curated.push(curated);
             }
         }
         for message in self.read(log, Topic::Decoded, revisions).await? {
-            if let Message::ClipDecoded(decoded) = message {
+            if let Message::ClipDecoded(decoded) = message
+                && !superseded.contains(&decoded.clip.id)
+            {
                 self.decoded.push(decoded);
             }
         }
@@ -206,7 +241,32 @@ impl Projection {
             summary.labels_without_clip = input.labels_without_clip;
             summary.broken_rows = input.broken_rows;
         }
+        self.summary.coverage = self.coverage();
         Ok(())
+    }
+
+    fn coverage(&self) -> BTreeMap<String, ClassCoverage> {
+        let mut coverage: BTreeMap<String, ClassCoverage> = BTreeMap::new();
+        let accepted: BTreeSet<_> = self.accepted.iter().collect();
+        for clip in &self.curated {
+            let class = coverage.entry(clip.class.clone()).or_default();
+            class.on_hand += 1;
+            class.accepted += u64::from(accepted.contains(&clip.clip.id));
+        }
+        let Some(input) = &self.input else { return coverage };
+        for (name, wanted) in &input.wanted {
+            let class = coverage.entry(name.clone()).or_default();
+            class.wanted = *wanted;
+            let mut left = wanted.saturating_sub(class.on_hand);
+            for (reason, rows) in input.missing.get(name).into_iter().flatten() {
+                class.missing.insert(reason.as_str(), *rows);
+                left = left.saturating_sub(*rows);
+            }
+            if left > 0 {
+                class.missing.insert("not_tried", left);
+            }
+        }
+        coverage
     }
 
     /// Messages of a topic that are of the revision, each id once (the first one committed).
@@ -260,7 +320,8 @@ pub(crate) fn manifest(samples: &[SampleComposed], made: &MadeSamples) -> Result
 
 /// What became of a media file at the source.
 enum Outcome {
-    Clip,
+    /// Its id, and what it is whatever its bytes.
+    Clip(RecordId, RecordId),
     /// Place in the list of rejects.
     TurnedAway(usize),
 }

@@ -46,7 +46,7 @@ impl Revision {
         let settings = by_stage(settings, contents);
         let mut fingerprints = BTreeMap::new();
         let mut above = Fingerprint::default();
-        for stage in StageName::ALL {
+        for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
             let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
             hasher.update(&above.0);
             hasher.update(stage.as_str().as_bytes());
@@ -79,19 +79,29 @@ impl Revision {
         Self { declared }
     }
 
-    /// Fingerprint of a stage.
+    /// Fingerprint of a stage. That of the fetcher stands apart: no setting changes what it brings, which
+    /// is what then lies in the folder, and nothing below depends on whether it or a person put it there.
     pub fn fingerprint(&self, stage: StageName) -> Fingerprint {
-        self.declared.fingerprints.get(&stage).copied().unwrap_or_default()
+        match stage {
+            StageName::Fetcher => {
+                let mut hasher = blake3::Hasher::new_derive_key("counterpoint fetcher fingerprint v1");
+                hasher.update(&self.declared.replays.get(&stage).copied().unwrap_or(0).to_le_bytes());
+                let mut fingerprint = Fingerprint::default();
+                hasher.finalize_xof().fill(&mut fingerprint.0);
+                fingerprint
+            }
+            stage => self.declared.fingerprints.get(&stage).copied().unwrap_or_default(),
+        }
     }
 
     /// Fingerprints of all stages.
     pub fn fingerprints(&self) -> BTreeSet<Fingerprint> {
-        self.declared.fingerprints.values().copied().collect()
+        StageName::ALL.into_iter().map(|stage| self.fingerprint(stage)).collect()
     }
 
     /// Whether records of the two revisions are the same from end to end.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        self.declared.fingerprints == other.declared.fingerprints
+        self.fingerprints() == other.fingerprints()
     }
 
     /// The settings in which two revisions differ, as sentences `gate.motion_min was 0.1, is 0.2`.
@@ -168,7 +178,7 @@ mod tests {
         let mut changed = settings.clone();
         changed.gate.motion_min = 0.25;
         let after = Revision::new(2, &changed, CONTENTS, BTreeMap::new());
-        for stage in StageName::ALL {
+        for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
             let same = before.fingerprint(stage) == after.fingerprint(stage);
             assert_eq!(same, stage < StageName::Gate, "{stage}");
         }
@@ -184,6 +194,18 @@ mod tests {
         assert_eq!(before.fingerprint(StageName::Curator), after.fingerprint(StageName::Curator));
         assert_ne!(before.fingerprint(StageName::Decoder), after.fingerprint(StageName::Decoder));
         assert!(after.differences(&before).is_empty());
+    }
+
+    #[test]
+    fn a_fetcher_that_starts_again_reruns_nothing_below() {
+        let settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        let after = Revision::new(2, &settings, CONTENTS, [(StageName::Fetcher, 1)].into());
+        for stage in StageName::ALL {
+            let same = before.fingerprint(stage) == after.fingerprint(stage);
+            assert_eq!(same, stage != StageName::Fetcher, "{stage}");
+        }
+        assert!(!after.is_same_as(&before));
     }
 
     #[test]

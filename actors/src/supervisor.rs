@@ -1,13 +1,19 @@
 //! Keeps the stages alive: one list from which start, health, rebuilding and stop all derive.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use actix::prelude::*;
 use counterpoint_messages::StageName;
 use counterpoint_telemetry::events::{ActorRebuilt, Event};
 use tokio::sync::{oneshot, watch};
 
-use crate::stage::{Ended, Ending, StageHealth, Stop};
+use crate::{
+    Tools,
+    stage::{Ended, Ending, StageHealth, Stop},
+};
 
 /// Rebuilds in a row, without a record committed in between, before the run gives up.
 const REBUILD_BUDGET: u32 = 5;
@@ -47,17 +53,23 @@ pub(crate) struct Supervisor {
     stages: Vec<Supervised>,
     outcome: Result<(), PipelineError>,
     stopping: bool,
+    tools: Arc<Tools>,
     ended: Option<oneshot::Sender<Result<(), PipelineError>>>,
 }
 
 impl Supervisor {
-    pub fn new(stages: Vec<StageHandle>, ended: oneshot::Sender<Result<(), PipelineError>>) -> Self {
+    pub fn new(
+        stages: Vec<StageHandle>,
+        tools: Arc<Tools>,
+        ended: oneshot::Sender<Result<(), PipelineError>>,
+    ) -> Self {
         let supervised =
             |handle| Supervised { handle, generation: 0, rebuilds: 0, records_at_rebuild: 0, alive: None };
         Self {
             stages: stages.into_iter().map(supervised).collect(),
             outcome: Ok(()),
             stopping: false,
+            tools,
             ended: Some(ended),
         }
     }
@@ -75,6 +87,7 @@ impl Supervisor {
     fn stop_all(&mut self, context: &mut Context<Self>) {
         if !self.stopping {
             self.stopping = true;
+            self.tools.stopping.store(true, Ordering::Relaxed);
             for (stop, _) in self.stages.iter().filter_map(|supervised| supervised.alive.as_ref()) {
                 // Fails only if the actor is ending by itself.
                 let _ = stop.try_send(Stop);

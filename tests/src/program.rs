@@ -159,6 +159,16 @@ impl Running {
         marked(self.streams.path()).len()
     }
 
+    /// Processor time that it has used itself so far, in seconds.
+    pub fn processor_seconds(&self) -> f64 {
+        let times = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
+        // The name stands in brackets and may hold anything; user and system time are the 12th and 13th
+        // number behind it.
+        let numbers = times.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
+        let ticks: u64 = numbers.filter_map(|number| number.parse::<u64>().ok()).sum();
+        ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
     /// What it has written to stderr so far.
     pub fn stderr(&self) -> String {
         self.read("stderr")

@@ -47,7 +47,7 @@ fn endings(evidence: &Evidence, pools: &Pools) -> BTreeMap<RecordId, Vec<Ended>>
     for clip in &composed {
         endings.entry(*clip).or_default().push(Ended::Composed);
     }
-    for turned in evidence.rejected.values().filter(|turned| turned.stage != StageName::Source) {
+    for turned in evidence.rejected.values().filter(|turned| turned.is_clip()) {
         endings.entry(turned.clip).or_default().push(Ended::Rejected(turned.stage));
     }
     for letter in &evidence.letters {
@@ -149,8 +149,7 @@ fn check_counts(evidence: &Evidence, audit: &mut Audit) {
             .filter(|letter| letter.stage == StageName::Coordinator && letter.topic == topic.to_string())
             .count() as u64
     };
-    let rejected =
-        evidence.rejected.values().filter(|turned| turned.stage != StageName::Source).count() as u64;
+    let rejected = evidence.rejected.values().filter(|turned| turned.is_clip()).count() as u64;
     let accepted = evidence.accepted.len() as u64;
     // Letters about no clip, and those of the reporter, may have been written after the end.
     let letters = evidence.letters.len() as u64;

@@ -46,6 +46,13 @@ pub(super) struct Turned {
     pub(super) stage: StageName,
 }
 
+impl Turned {
+    /// Whether it was a clip; what the fetcher did not get and what the source turned away never was one.
+    pub(super) fn is_clip(&self) -> bool {
+        !matches!(self.stage, StageName::Fetcher | StageName::Source)
+    }
+}
+
 /// How often a key may be there.
 #[derive(Default)]
 struct Allowed {
@@ -205,7 +212,10 @@ impl Evidence {
                 self.finished_inputs.extend(&finished.inputs);
                 self.finished = Some(finished);
             }
-            Message::DeadLetter(_) | Message::RevisionDeclared(_) | Message::FormatDeclared(_) => {}
+            Message::DeadLetter(_)
+            | Message::RevisionDeclared(_)
+            | Message::FormatDeclared(_)
+            | Message::InputFetched(_) => {}
         }
     }
 
@@ -215,7 +225,10 @@ impl Evidence {
         !self.inputs.is_empty()
             && self.inputs.is_subset(&self.finished_inputs)
             && !self.goes_on
-            && !self.letters.iter().any(|letter| letter.stage == StageName::Source)
+            && !self
+                .letters
+                .iter()
+                .any(|letter| matches!(letter.stage, StageName::Fetcher | StageName::Source))
             && !self.unreadable.iter().any(|(.., is_newer)| *is_newer)
     }
 

@@ -72,8 +72,8 @@ impl World {
             ontology: "ontology.json".to_owned(),
             nonce: 0,
             offered_at_ms: 0,
-            follow: false,
-            seal: true,
+            follow: None,
+            fetch: false,
         };
         self.put(Topic::Inputs, input, StageName::Source, offered);
         let mut members = Vec::new();
@@ -105,6 +105,10 @@ impl World {
             unknown_mids: BTreeMap::new(),
             repeated_rows: 0,
             explanations: vec![],
+            follow: None,
+            wanted: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            retry_at_ms: None,
         };
         self.put(Topic::Runs, id(StageName::Source, 1, "sealed"), StageName::Source, sealed);
         self.compose(members);

@@ -1,16 +1,15 @@
 //! Where input media lies: a local folder, or a part of a bucket.
 
 use std::{
-    fmt, fs,
+    fmt,
     io::{self, Write},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use counterpoint_messages::{ContentHash, MediaFile};
 use tempfile::TempPath;
-use walkdir::WalkDir;
 
+use super::files::{Enumeration, MediaEntry, enumerate, media_stem, since_1970};
 use crate::{
     s3::{Bucket, S3, S3Error, S3Url},
     stage::Fault,
@@ -21,28 +20,6 @@ use crate::{
 #[derive(Debug, Clone, Default)]
 pub struct Places {
     s3: S3,
-}
-
-/// A media file of a listing; nothing of it was read yet.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FoundFile {
-    /// Path or address.
-    pub path: String,
-    /// Its name without folder and ending.
-    pub stem: String,
-    /// Length in bytes.
-    pub bytes: u64,
-    /// When it was last changed, in milliseconds since 1970.
-    pub modified_ms: i64,
-}
-
-/// The media files of a place, and a sentence for each that was left out.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// Files, in no order.
-    pub files: Vec<FoundFile>,
-    /// Sentences for people.
-    pub left_out: Vec<String>,
 }
 
 /// A media file that can be opened by a path of this machine.
@@ -112,23 +89,23 @@ impl Places {
     ///
     /// # Errors
     /// [`Fault::Ours`] if the place cannot be listed now.
-    pub fn list(&self, place: &str, extensions: &[String]) -> Result<Found, Fault> {
+    pub fn list(&self, place: &str, extensions: &[String]) -> Result<Enumeration, Fault> {
         match S3Url::is_one(place) {
             true => self.list_bucket(place, extensions),
-            false => Ok(list_folder(place, extensions)),
+            false => Ok(enumerate(place, extensions)),
         }
     }
 
-    fn list_bucket(&self, place: &str, extensions: &[String]) -> Result<Found, Fault> {
+    fn list_bucket(&self, place: &str, extensions: &[String]) -> Result<Enumeration, Fault> {
         let bucket = self.bucket(place)?;
-        let mut found = Found::default();
+        let mut found = Enumeration::default();
         for object in bucket.list("").map_err(ours)? {
-            let Some(stem) = stem(Path::new(&object.name), extensions) else { continue };
-            found.files.push(FoundFile {
+            let Some(stem) = media_stem(Path::new(&object.name), extensions) else { continue };
+            found.files.push(MediaEntry {
                 path: bucket.address(&object.name),
                 stem: stem.to_owned(),
                 bytes: object.bytes,
-                modified_ms: since_1970(Some(object.modified)),
+                modified_ms: since_1970(object.modified),
             });
         }
         Ok(found)
@@ -221,48 +198,4 @@ impl Places {
 
 fn ours(error: S3Error) -> Fault {
     Fault::Ours(error.to_string())
-}
-
-fn list_folder(folder: &str, extensions: &[String]) -> Found {
-    let mut found = Found::default();
-    for entry in WalkDir::new(folder).follow_links(true) {
-        let entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                let place = error.path().map_or_else(|| folder.to_owned(), |path| path.display().to_string());
-                found.left_out.push(format!("{place} was left out: {error}; mend it and run again"));
-                continue;
-            }
-        };
-        let path = entry.path();
-        if !entry.file_type().is_file() || !has_ending(path, extensions) {
-            continue;
-        }
-        let (Some(text), Some(stem)) = (path.to_str(), stem(path, extensions)) else {
-            found.left_out.push(format!("{} was left out: its name is not UTF-8; rename it", path.display()));
-            continue;
-        };
-        let metadata = fs::metadata(path).ok();
-        found.files.push(FoundFile {
-            path: text.to_owned(),
-            stem: stem.to_owned(),
-            bytes: metadata.as_ref().map_or(0, fs::Metadata::len),
-            modified_ms: since_1970(metadata.and_then(|metadata| metadata.modified().ok())),
-        });
-    }
-    found
-}
-
-fn has_ending(path: &Path, extensions: &[String]) -> bool {
-    path.extension().is_some_and(|ending| extensions.contains(&ending.to_string_lossy().to_lowercase()))
-}
-
-/// The name without its ending, if that is one of a media file.
-fn stem<'a>(path: &'a Path, extensions: &[String]) -> Option<&'a str> {
-    path.file_stem().filter(|_| has_ending(path, extensions))?.to_str()
-}
-
-fn since_1970(time: Option<SystemTime>) -> i64 {
-    let since = time.and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

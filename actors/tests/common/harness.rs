@@ -14,11 +14,11 @@ use std::{
 use counterpoint_actors::{
     PipelineError, Tools,
     media::{Media, Parents, PreparedFiles},
-    pipeline::{self, Pipeline},
+    pipeline::{self, Offer, Pipeline},
     projection::{Projection, Summary},
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
-    settings::{Effort, Settings},
+    settings::{Effort, FetcherSettings, Settings},
     source::places::Places,
     stage::Fault,
     store::Store,
@@ -131,6 +131,7 @@ pub struct Harness {
     pub media: Arc<PretendedMedia>,
     pub settings: Settings,
     pub effort: Effort,
+    pub fetcher: FetcherSettings,
     rulebook: Arc<curation::Curator>,
 }
 
@@ -148,6 +149,7 @@ impl Harness {
             folder,
             media: Arc::new(PretendedMedia::default()),
             settings: Settings::default(),
+            fetcher: FetcherSettings::default(),
             effort: Effort { workers: 2, max_records: 64, patience_seconds: 5, ..Effort::default() },
             rulebook,
         };
@@ -203,6 +205,7 @@ impl Harness {
         let media: Arc<PretendedMedia> = Arc::clone(&self.media);
         Pipeline {
             settings: self.settings.clone(),
+            fetcher: self.fetcher.clone(),
             effort: self.effort.clone(),
             revision,
             rulebook: Arc::clone(&self.rulebook),
@@ -211,13 +214,13 @@ impl Harness {
             stages: stages.iter().copied().collect(),
             instance: "test".to_owned(),
             log: Arc::clone(log),
-            tools: Arc::new(Tools {
-                store: Store::open(&self.path("out/objects")).unwrap(),
-                places: Places::default(),
+            tools: Arc::new(Tools::new(
+                Store::open(&self.path("out/objects")).unwrap(),
+                Places::default(),
                 media,
-                loudness_lufs: -23.0,
+                -23.0,
                 publisher,
-            }),
+            )),
         }
     }
 
@@ -262,9 +265,17 @@ impl Harness {
 
     /// Offers the folder to the source.
     pub async fn offer(&self, log: &Arc<dyn TopicLog>) -> RecordId {
-        let clips = self.path("clips").display().to_string();
-        let ontology = self.path("ontology.json").display().to_string();
-        pipeline::offer(&**log, &self.revision(), &clips, self.labels(), &ontology).await.unwrap()
+        self.offered().once(&**log, &self.revision()).await.unwrap()
+    }
+
+    /// What the source is to read.
+    pub fn offered(&self) -> Offer {
+        Offer {
+            clips: self.path("clips").display().to_string(),
+            labels: self.labels(),
+            ontology: self.path("ontology.json").display().to_string(),
+            fetch: self.fetcher.is_on(),
+        }
     }
 
     /// `manifest.jsonl` as the last run left it.

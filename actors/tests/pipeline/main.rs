@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod fetch;
+mod follow;
 #[path = "../common/harness.rs"]
 mod harness;
 mod runs;

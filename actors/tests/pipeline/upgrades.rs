@@ -15,7 +15,7 @@ use counterpoint_log::{
     RecordStream, TopicDescription, TopicLog, memory::MemoryLog, sqlite::SqliteLog,
 };
 use counterpoint_messages::{
-    FormatLevel, InputOffered, Message, MessageKind, RecordId, StageName, Topic, partition_of,
+    Follow, FormatLevel, InputOffered, Message, MessageKind, RecordId, StageName, Topic, partition_of,
 };
 use futures::{StreamExt, TryStreamExt};
 
@@ -219,8 +219,8 @@ fn a_log_of_release_0_1_is_written_as_that_release_wrote_it_until_it_is_upgraded
         ontology: String::new(),
         nonce: 0,
         offered_at_ms: 1,
-        follow: true,
-        seal: false,
+        follow: Some(Follow { settle_ms: 1, seal_clips: 1, seal: false }),
+        fetch: false,
     };
     let offered = pipeline::append(&*log, Topic::Inputs, followed.id, followed.clone().into());
     let refused = actix::System::new().block_on(offered).unwrap_err().to_string();

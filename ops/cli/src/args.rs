@@ -110,6 +110,10 @@ pub struct Run {
     /// Stages that this process runs, joined by commas (default: all)
     #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stages())]
     pub stages: Vec<StageName>,
+    /// Never end: take up what is added to the folder and the lists, and seal a pool every so many clips or
+    /// minutes (settings follow.*); Ctrl-C ends
+    #[arg(long, conflicts_with = "materialise")]
+    pub follow: bool,
     /// Make the samples' files too, in OUT/samples
     #[arg(long)]
     pub materialise: bool,

@@ -8,8 +8,8 @@ use std::path::Path;
 use counterpoint_actors::{
     s3::S3Settings,
     settings::{
-        ComposerSettings, CuratorSettings, DecoderSettings, Effort, GateSettings, SettingError, Settings,
-        SourceSettings,
+        ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings,
+        GateSettings, SettingError, Settings, SourceSettings,
     },
 };
 use counterpoint_telemetry::LOG_VARIABLE;
@@ -45,6 +45,10 @@ pub struct Config {
     pub composer: ComposerSettings,
     /// How fast and how patiently; never what comes out.
     pub effort: Effort,
+    /// A never-ending input.
+    pub follow: FollowSettings,
+    /// A command that fetches clips.
+    pub fetcher: FetcherSettings,
     /// The topic log.
     pub topics: TopicSettings,
     /// Media objects.
@@ -101,6 +105,8 @@ impl Config {
     fn check(&self) -> Result<(), SettingError> {
         self.settings().check()?;
         store::check(&self.store, &self.s3)?;
+        self.follow.check()?;
+        self.fetcher.check(&self.source.extensions)?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
         for (name, value, is_right, remedy) in [

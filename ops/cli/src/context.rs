@@ -211,8 +211,7 @@ pub fn tools(
 ) -> anyhow::Result<Arc<Tools>> {
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
     let (store, places) = (config.open_store(out)?, config.places());
-    let loudness_lufs = config.decoder.loudness_lufs;
-    Ok(Arc::new(Tools { store, places, media, loudness_lufs, publisher }))
+    Ok(Arc::new(Tools::new(store, places, media, config.decoder.loudness_lufs, publisher)))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

@@ -8,7 +8,7 @@ use std::{
 
 use counterpoint_actors::{
     Tools, later,
-    projection::{PROGRAM, Projection},
+    projection::{ClassCoverage, PROGRAM, Projection},
     publisher::Page,
     revision::Revision,
     settings::{GateSettings, Settings},
@@ -24,9 +24,9 @@ use counterpoint_messages::{InputOffered, Message, RejectReason, Split, StageNam
 use counterpoint_pages::{
     OpenPoint, Report,
     report::{
-        ClassCount, Clips, DeadRecord, Excerpt, Fate, Funnel, Head, LabelListFacts, Limit, LogPosition,
-        Measured, Ontology, OntologyNode, Provenance, PublishedSplit, RejectCount, RejectedClip, Resolution,
-        SampleCount, Samples, Signal, SkipCount,
+        ClassCount, Clips, CoverageRow, DeadRecord, Excerpt, Fate, Funnel, Head, LabelListFacts, Limit,
+        LogPosition, Measured, Ontology, OntologyNode, Provenance, PublishedSplit, RejectCount, RejectedClip,
+        Resolution, SampleCount, Samples, Signal, SkipCount,
     },
 };
 use futures::TryStreamExt;
@@ -54,6 +54,7 @@ impl Page for ReportPage {
             lists: input.as_ref().map(|input| self.lists(input)).unwrap_or_default(),
             ontology: ontology(&self.rulebook),
             clips: self.clips(projection),
+            coverage: coverage(projection),
             samples: samples(projection),
             rejected: rejected(projection),
             dead_letters: dead_letters(projection),
@@ -236,6 +237,17 @@ fn signal(projection: &Projection, gate: &GateSettings) -> Signal {
         motion: measured(Limit::AtLeast(gate.motion_min), |found| found.motion),
         cuts: measured(Limit::AtMost(f64::from(gate.cuts_max)), |found| f64::from(found.cuts)),
     }
+}
+
+fn coverage(projection: &Projection) -> Vec<CoverageRow> {
+    let row = |(class, coverage): (&String, &ClassCoverage)| CoverageRow {
+        class: class.clone(),
+        wanted: coverage.wanted,
+        on_hand: coverage.on_hand,
+        accepted: coverage.accepted,
+        missing: coverage.missing.iter().map(|(reason, rows)| ((*reason).to_owned(), *rows)).collect(),
+    };
+    projection.summary.coverage.iter().map(row).collect()
 }
 
 fn samples(projection: &Projection) -> Samples {

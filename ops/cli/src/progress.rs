@@ -59,7 +59,7 @@ impl Screen {
             }
             (stage, bar)
         });
-        Watch { lines: lines.collect(), last_line: std::time::Instant::now() }
+        Watch { lines: lines.collect(), last_line: std::time::Instant::now(), last_said: String::new() }
     }
 }
 
@@ -67,6 +67,7 @@ impl Screen {
 pub struct Watch {
     lines: Vec<(StageName, ProgressBar)>,
     last_line: std::time::Instant,
+    last_said: String,
 }
 
 impl Watch {
@@ -81,7 +82,12 @@ impl Watch {
             self.last_line = std::time::Instant::now();
             let stages: Vec<_> =
                 health.iter().map(|(stage, health)| format!("{stage} {}", health.records)).collect();
-            tracing::info!("records done: {}", stages.join(", "));
+            let done = stages.join(", ");
+            // A run that follows may have nothing to do for days.
+            if done != self.last_said {
+                tracing::info!("records done: {done}");
+                self.last_said = done;
+            }
         }
     }
 }

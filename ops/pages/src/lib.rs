@@ -23,12 +23,13 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("report.html", include_str!("../templates/report.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("funnel.html", include_str!("../templates/funnel.html")),
     ("ontology.html", include_str!("../templates/ontology.html")),
     ("clips.html", include_str!("../templates/clips.html")),
+    ("coverage.html", include_str!("../templates/coverage.html")),
     ("samples.html", include_str!("../templates/samples.html")),
     ("gallery.html", include_str!("../templates/gallery.html")),
     ("rejected.html", include_str!("../templates/rejected.html")),

@@ -23,6 +23,8 @@ pub struct Report {
     pub ontology: Ontology,
     /// What the clips are like.
     pub clips: Clips,
+    /// What the label lists want and what there is of it, a row a class.
+    pub coverage: Vec<CoverageRow>,
     /// What was composed.
     pub samples: Samples,
     /// The clips that were turned away.
@@ -195,6 +197,21 @@ pub struct ClassCount {
     pub curated: u64,
     /// Those that were accepted.
     pub accepted: u64,
+}
+
+/// A class as the label lists want it and as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverageRow {
+    /// Name of the class.
+    pub class: String,
+    /// Rows of the label lists that name it alone.
+    pub wanted: u64,
+    /// Clips found.
+    pub on_hand: u64,
+    /// Of those, clips accepted.
+    pub accepted: u64,
+    /// Rows without a clip, by reason.
+    pub missing: Vec<(String, u64)>,
 }
 
 /// Signal statistics of the decoded clips, one value a clip.

@@ -1,6 +1,7 @@
 //! What the templates print: the report's numbers turned into sentences, rows, plots and trees.
 
 mod clips;
+mod coverage;
 mod funnel;
 mod gallery;
 mod ontology;
@@ -31,6 +32,7 @@ pub(crate) struct Page {
     funnel: funnel::FunnelView,
     ontology: ontology::OntologyView,
     clips: clips::ClipsView,
+    coverage: coverage::CoverageView,
     samples: samples::SamplesView,
     gallery: gallery::GalleryView,
     settings: settings::SettingsView,
@@ -59,6 +61,7 @@ impl Page {
             funnel: funnel::FunnelView::of(report)?,
             ontology: ontology::OntologyView::of(&report.ontology),
             clips: clips::ClipsView::of(&report.clips)?,
+            coverage: coverage::CoverageView::of(&report.coverage),
             samples: samples::SamplesView::of(report),
             gallery: gallery::GalleryView::of(&report.gallery),
             settings: settings::SettingsView::of(report),

@@ -9,6 +9,7 @@ use crate::format::decimal;
 /// What a stage does to a clip, for the heading of its losses.
 pub fn stage(stage: StageName) -> &'static str {
     match stage {
+        StageName::Fetcher => "fetches clips that the lists want and the folder lacks",
         StageName::Source => "reads label lists and folders",
         StageName::Curator => "keeps clips whose labels name exactly one class",
         StageName::Decoder => "brings every clip into one normal form",
@@ -52,6 +53,14 @@ pub fn reject_reason(reason: RejectReason) -> &'static str {
         RejectReason::Black => "Too much of the picture is black.",
         RejectReason::Static => "The picture hardly moves: a still with a sound track.",
         RejectReason::OtherSound => "The labels name one class and another sound beside it.",
+        RejectReason::Gone => "The video is no longer there.",
+        RejectReason::Private => "The video is for chosen people only.",
+        RejectReason::Region => "The video is not shown in this country.",
+        RejectReason::Age => "The video asks for an account of some age.",
+        RejectReason::TooManyRequests => "The other side asks for fewer requests.",
+        RejectReason::Network => "The other side could not be reached.",
+        RejectReason::TimedOut => "Fetching it took longer than the limit.",
+        RejectReason::FetchFailed => "It could not be fetched, for a reason that no rule names.",
         RejectReason::TooManyCuts => "It has more cuts than the limit: a slideshow or a montage.",
     }
 }

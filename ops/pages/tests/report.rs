@@ -139,6 +139,20 @@ fn every_sample_stands_beside_its_parents() {
 }
 
 #[test]
+fn every_class_stands_with_what_is_wanted_and_why_it_is_missing() {
+    let mut report = fixture::report(&[]);
+    let (_, parsed) = page(&report);
+    assert_eq!(count(&parsed, "#coverage tbody tr"), report.coverage.len());
+    let said = words(&parsed, "#coverage");
+    for part in ["Utility Liquid Sounds", "20 gone, 480 too many requests", "1,060", "62,830"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    report.coverage.clear();
+    let (_, parsed) = page(&report);
+    assert!(words(&parsed, "#coverage").contains("nothing is wanted"));
+}
+
+#[test]
 fn a_sample_without_a_file_says_so() {
     let (_, parsed) = page(&fixture::report(&[]));
     assert_eq!(count(&parsed, "video"), 0);

@@ -15,7 +15,7 @@ fn status_and_topics_tell_how_far_a_run_is_and_what_became_of_a_clip() {
     let status = out.status();
     assert_eq!(status["summary"], out.summary());
     let stages = status["stages"].as_array().unwrap();
-    assert_eq!(stages.len(), 7, "{status:#}");
+    assert_eq!(stages.len(), 8, "{status:#}");
     assert!(stages.iter().all(|stage| number(&stage["lag"]) == 0 && stage["holder"].is_null()), "{status:#}");
 
     let way = out.way_of(&video(0));

@@ -2,7 +2,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, RecordId, StageName};
+use crate::{Fingerprint, RecordId, StageName, wire::Unsayable};
 
 /// A record that a stage could not get past, raw, so that it can be read, mended and put back.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,5 +45,27 @@ impl fmt::Debug for DeadLetter {
             self.reason,
             self.raw.len()
         )
+    }
+}
+
+/// Version 1, of release 0.1: the same fields, and no word of the fetcher.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V1(DeadLetter);
+
+impl From<V1> for DeadLetter {
+    fn from(V1(same): V1) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&DeadLetter> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(message: &DeadLetter) -> Result<Self, Unsayable> {
+        match message.stage == StageName::Fetcher {
+            true => Err(Unsayable("the fetcher")),
+            false => Ok(Self(message.clone())),
+        }
     }
 }

@@ -18,11 +18,25 @@ pub struct InputOffered {
     pub ontology: String,
     /// Counts the inputs offered on this log so far.
     pub nonce: u64,
-    /// When it was offered, in milliseconds since 1970; 0 where nobody noted it (version 1).
+    /// When it was offered, in milliseconds since 1970: stages have no other clock. 0 where an earlier
+    /// version wrote the record.
     pub offered_at_ms: i64,
-    /// Whether the source goes on looking for new files until it is told to stop (false in version 1).
-    pub follow: bool,
-    /// Whether the input is sealed when everything there was has been read (true in version 1).
+    /// How it is read and when its pools are sealed if it never ends; `None` for an input that is read as
+    /// it lies there.
+    pub follow: Option<Follow>,
+    /// Whether the fetcher is to bring what the lists want and the folder lacks before the source reads.
+    pub fetch: bool,
+}
+
+/// What a never-ending input asks of those who read it. It travels as data because stages have no clock,
+/// and because it decides when pools are sealed and not what a clip becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Follow {
+    /// How long a file must have kept its length and time before it counts as there, in milliseconds.
+    pub settle_ms: u64,
+    /// Accepted clips that make a pool; 0 for no such limit.
+    pub seal_clips: u64,
+    /// Whether what is accepted by now is to be sealed, however little it is.
     pub seal: bool,
 }
 
@@ -35,7 +49,7 @@ pub struct LabelList {
     pub split: Split,
 }
 
-/// Version 1, of release 0.1: every input is read once and sealed.
+/// Version 1, of release 0.1: no input was followed and nothing was fetched.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct V1 {
     id: RecordId,
@@ -47,7 +61,7 @@ pub(crate) struct V1 {
 
 impl From<V1> for InputOffered {
     fn from(V1 { id, clips, labels, ontology, nonce }: V1) -> Self {
-        Self { id, clips, labels, ontology, nonce, offered_at_ms: 0, follow: false, seal: true }
+        Self { id, clips, labels, ontology, nonce, offered_at_ms: 0, follow: None, fetch: false }
     }
 }
 
@@ -55,13 +69,13 @@ impl TryFrom<&InputOffered> for V1 {
     type Error = Unsayable;
 
     fn try_from(input: &InputOffered) -> Result<Self, Unsayable> {
-        // Its time is for people alone; what it asks of the source must not be lost.
-        let InputOffered { id, clips, labels, ontology, nonce, offered_at_ms: _, follow, seal } =
+        // Its time is for the fetcher and for people; what it asks of the source must not be lost.
+        let InputOffered { id, clips, labels, ontology, nonce, offered_at_ms: _, follow, fetch } =
             input.clone();
-        match (follow, seal) {
-            (false, true) => Ok(Self { id, clips, labels, ontology, nonce }),
-            (true, _) => Err(Unsayable("an input that is followed")),
-            (false, false) => Err(Unsayable("an input that is not sealed")),
+        match (follow, fetch) {
+            (None, false) => Ok(Self { id, clips, labels, ontology, nonce }),
+            (Some(_), _) => Err(Unsayable("an input that is followed")),
+            (None, true) => Err(Unsayable("an input that is to be fetched")),
         }
     }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordId, StageName};
+use crate::{RecordId, StageName, wire::Unsayable};
 
 /// A person put a dead letter's record back on its topic: what it was about has not ended after all.
 ///
@@ -15,4 +15,26 @@ pub struct RecordRequeued {
     pub clip: Option<RecordId>,
     /// The record's key.
     pub key: Vec<u8>,
+}
+
+/// Version 1, of release 0.1: the same fields, and no word of the fetcher.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V1(RecordRequeued);
+
+impl From<V1> for RecordRequeued {
+    fn from(V1(same): V1) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&RecordRequeued> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(message: &RecordRequeued) -> Result<Self, Unsayable> {
+        match message.stage == StageName::Fetcher {
+            true => Err(Unsayable("the fetcher")),
+            false => Ok(Self(message.clone())),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RecordId, Split, StageName};
+use crate::{RecordId, Split, StageName, wire::Unsayable};
 
 /// A clip that a stage turned away, with the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ pub enum RejectReason {
     TooShort,
     /// Neither the whole video nor the segment: its length fits neither (decoder).
     SegmentUnclear,
-    /// More pixels, streams, frames or bytes than the limits allow (decoder).
+    /// More pixels, streams, frames or bytes than the limits allow (decoder, fetcher).
     TooLarge,
     /// Decoding took more processor time than the limit (decoder).
     CpuLimit,
@@ -77,6 +77,22 @@ pub enum RejectReason {
     TooManyCuts,
     /// The labels name one class and a sound beside it that belongs to none (curator).
     OtherSound,
+    /// The video is no longer there (fetcher).
+    Gone,
+    /// The video is for chosen people only (fetcher).
+    Private,
+    /// The video is not shown in this country (fetcher).
+    Region,
+    /// The video asks for an account of some age (fetcher).
+    Age,
+    /// The other side asks for fewer requests (fetcher).
+    TooManyRequests,
+    /// The other side could not be reached (fetcher).
+    Network,
+    /// The fetch command took longer than its limit (fetcher).
+    TimedOut,
+    /// The fetch command failed in a way that no rule names (fetcher).
+    FetchFailed,
 }
 
 impl RejectReason {
@@ -108,6 +124,36 @@ impl RejectReason {
             Self::Static => "static",
             Self::TooManyCuts => "too_many_cuts",
             Self::OtherSound => "other_sound",
+            Self::Gone => "gone",
+            Self::Private => "private",
+            Self::Region => "region",
+            Self::Age => "age",
+            Self::TooManyRequests => "too_many_requests",
+            Self::Network => "network",
+            Self::TimedOut => "timed_out",
+            Self::FetchFailed => "fetch_failed",
+        }
+    }
+}
+
+/// Version 1, of release 0.1: the same fields, and no word of the fetcher.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V1(Rejected);
+
+impl From<V1> for Rejected {
+    fn from(V1(same): V1) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&Rejected> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(message: &Rejected) -> Result<Self, Unsayable> {
+        match message.stage == StageName::Fetcher || message.reason >= RejectReason::Gone {
+            true => Err(Unsayable("the fetcher")),
+            false => Ok(Self(message.clone())),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, StageName};
+use crate::{Fingerprint, StageName, wire::Unsayable};
 
 /// The settings under which the pipeline works from here on, and what each stage is called under them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,4 +15,26 @@ pub struct RevisionDeclared {
     pub replays: BTreeMap<StageName, u32>,
     /// Fingerprint of each stage: its settings, its replays and those of the stages above it.
     pub fingerprints: BTreeMap<StageName, Fingerprint>,
+}
+
+/// Version 1, of release 0.1: the same fields, and no word of the fetcher.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V1(RevisionDeclared);
+
+impl From<V1> for RevisionDeclared {
+    fn from(V1(same): V1) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&RevisionDeclared> for V1 {
+    type Error = Unsayable;
+
+    fn try_from(message: &RevisionDeclared) -> Result<Self, Unsayable> {
+        match message.replays.contains_key(&StageName::Fetcher) {
+            true => Err(Unsayable("the fetcher")),
+            false => Ok(Self(message.clone())),
+        }
+    }
 }

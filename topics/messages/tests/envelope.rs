@@ -68,11 +68,13 @@ prop_compose! {
         (labels_without_clip, broken_rows, repeated_rows) in any::<(u64, u64, u64)>(),
         unknown_mids in any::<BTreeMap<String, u64>>(),
         explanations in any::<Vec<String>>(),
+        wanted in any::<BTreeMap<String, u64>>(),
+        retry_at_ms in any::<Option<i64>>(),
     ) -> Message {
         let (input, total_ids) = (RecordId(input), IdSum::default().plus(RecordId(input)));
         InputSealed {
             input, count, total, total_ids, found, already_known, labels_without_clip, broken_rows, unknown_mids,
-            repeated_rows, explanations,
+            repeated_rows, explanations, follow: None, wanted, missing: BTreeMap::new(), retry_at_ms,
         }
         .into()
     }
@@ -215,6 +217,10 @@ fn a_message_of_many_small_numbers_is_read_up_to_the_limit() {
         unknown_mids,
         repeated_rows: 0,
         explanations: vec![String::new(); 20],
+        follow: None,
+        wanted: BTreeMap::new(),
+        missing: BTreeMap::new(),
+        retry_at_ms: None,
     });
     let bytes = message.encode(FormatLevel::NEWEST).unwrap();
     assert!(bytes.len() > MAX_MESSAGE_BYTES * 9 / 10);

@@ -90,8 +90,8 @@ fn what_an_older_version_can_say_is_written_in_it_and_the_rest_asks_for_an_upgra
         Ok(samples::published(MessageKind::InputOffered, 1).remove(0)),
         "only the time is lost"
     );
-    let sealed = counterpoint_messages::InputOffered { seal: true, ..followed.clone() };
-    for (input, what) in [(sealed, "followed"), (followed.clone(), "followed")] {
+    let fetched = counterpoint_messages::InputOffered { follow: None, ..followed.clone() };
+    for (input, what) in [(followed.clone(), "followed"), (fetched, "fetched")] {
         let error = first(input).unwrap_err();
         assert!(error.is_mended_by_upgrade());
         let text = error.to_string();
@@ -99,8 +99,17 @@ fn what_an_older_version_can_say_is_written_in_it_and_the_rest_asks_for_an_upgra
             assert!(text.contains(word), "{text}");
         }
     }
-    let unsealed = counterpoint_messages::InputOffered { seal: false, ..timed.clone() };
-    assert!(first(unsealed).unwrap_err().to_string().contains("not sealed"));
+    for kind in [
+        MessageKind::InputSealed,
+        MessageKind::Rejected,
+        MessageKind::DeadLetter,
+        MessageKind::RevisionDeclared,
+        MessageKind::RecordRequeued,
+    ] {
+        let newest = samples::of(kind).pop().unwrap();
+        let error = newest.encode(FormatLevel::FIRST).unwrap_err();
+        assert!(error.is_mended_by_upgrade(), "{kind:?}: {error}");
+    }
     let kind = MessageKind::FormatDeclared;
     let unknown = samples::of(kind).remove(0).encode(FormatLevel::FIRST).unwrap_err();
     assert_eq!(unknown, EncodeError::LevelTooLow { kind, level: FormatLevel::FIRST, what: "something new" });

@@ -64,20 +64,15 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
     if !arguments.recipes.is_empty() {
         samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
     }
-    let tools = Tools {
-        loudness_lufs: setting(&run.revision, "decoder", "loudness_lufs")?
-            .parse()
-            .context("loudness of the run")?,
-        store,
-        places: config.places(),
-        media: workers(&config.effort)?,
-        publisher: Publisher {
-            log: run.log,
-            revision: run.revision,
-            out: arguments.from.clone(),
-            page: Arc::new(NoPage),
-        },
+    let loudness_lufs =
+        setting(&run.revision, "decoder", "loudness_lufs")?.parse().context("loudness of the run")?;
+    let publisher = Publisher {
+        log: run.log,
+        revision: run.revision,
+        out: arguments.from.clone(),
+        page: Arc::new(NoPage),
     };
+    let tools = Tools::new(store, config.places(), workers(&config.effort)?, loudness_lufs, publisher);
     let interrupt = Interrupt::default();
     let _listening = interrupt.listen_in_background();
     let bar = screen.bar("compose", samples.len());

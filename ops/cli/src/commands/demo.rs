@@ -56,6 +56,7 @@ pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome 
         ontology: folder.join("ontology.json"),
         out: arguments.out.clone(),
         stages: StageName::ALL.into(),
+        follow: false,
         materialise: false,
         new_revision: false,
         from: None,

@@ -12,10 +12,11 @@ use std::{
 use anyhow::Context as _;
 use counterpoint_actors::{
     Tools,
+    follow::Follower,
     held_up::is_held_up,
     later::LaterRecord,
     materialise::materialise,
-    pipeline::{self, Pipeline, RunningPipeline},
+    pipeline::{self, Offer, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
     revision::Revision,
     s3::S3Url,
@@ -34,6 +35,8 @@ use crate::{
     page::ReportPage,
     progress::{INTERRUPTED, Interrupt, Screen},
 };
+
+mod following;
 
 /// Name of a process in its groups: embedded engines have one owner a group, so there is nothing to tell apart.
 const INSTANCE: &str = "main";
@@ -56,6 +59,8 @@ pub struct Job {
     pub out: PathBuf,
     /// Stages of this process.
     pub stages: BTreeSet<StageName>,
+    /// Whether it goes on for ever.
+    pub follow: bool,
     /// Whether the samples' files are made.
     pub materialise: bool,
     /// Whether changed settings may make a new revision.
@@ -104,6 +109,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         ontology: arguments.ontology.clone(),
         out: arguments.out.clone(),
         stages,
+        follow: arguments.follow,
         materialise: arguments.materialise,
         new_revision: arguments.new_revision,
         from: arguments.from,
@@ -116,7 +122,8 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         say(&format!("no file ending in {endings} was found below {}", clips.display()));
     }
     Ok(match finished {
-        Finished { interrupted: true, .. } => ExitCode::from(INTERRUPTED),
+        // A run that follows has no other end.
+        Finished { interrupted: true, .. } if !arguments.follow => ExitCode::from(INTERRUPTED),
         Finished { summary, .. } if arguments.strict && summary.dead_letters > 0 => ExitCode::from(1),
         Finished { .. } => ExitCode::SUCCESS,
     })
@@ -124,7 +131,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
 
 /// Runs the job to its end, or until interrupted.
 pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> Result<Finished, Failure> {
-    let input = job.stages.contains(&StageName::Source).then(|| Input::check(job, config)).transpose()?;
+    let offer = job.stages.contains(&StageName::Source).then(|| check(job, config)).transpose()?;
     let settings = config.settings();
     let rules = settings.curator.rules.as_deref().map(Path::new);
     let classification = Classification::read(&job.ontology, rules)?;
@@ -150,7 +157,8 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         pipeline::declare(&*log, &revision).await.map_err(anyhow::Error::from)?;
         sweep::note_log(&*log, &tools.store).await.map_err(anyhow::Error::from)?;
         let pipeline = Pipeline {
-            settings,
+            settings: settings.clone(),
+            fetcher: config.fetcher.clone(),
             effort: config.effort.clone(),
             revision: revision.clone(),
             rulebook: Arc::clone(&classification.rulebook),
@@ -165,7 +173,21 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
         let listener = interrupt.clone();
         actix::spawn(async move { listener.listen().await });
         let running = pipeline.start();
-        let end = to_the_end(running, &*log, &revision, input, &interrupt, screen).await?;
+        let end = match job.follow {
+            false => to_the_end(running, &*log, &revision, offer, &interrupt, screen).await?,
+            true => {
+                let follower = offer.map(|offer| Follower {
+                    log: Arc::clone(&log),
+                    revision: revision.clone(),
+                    tools: Arc::clone(&tools),
+                    offer,
+                    source: settings.source.clone(),
+                    settings: config.follow.clone(),
+                });
+                following::for_ever(running, follower, &interrupt, screen).await?;
+                None
+            }
+        };
         let mut interrupted = end.is_none();
         let projection = Projection::of(&*log, &revision).await.map_err(anyhow::Error::from)?;
         if let Some(letter) = end.and_then(|position| unreported(&projection, position)) {
@@ -185,38 +207,38 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
 }
 
 /// What the source is to read, as absolute paths: a later run from another folder means the same files.
-struct Input {
-    clips: String,
-    labels: Vec<LabelList>,
-    ontology: String,
-}
-
-impl Input {
-    /// Fails early, and by name, where the source would only fail later.
-    fn check(job: &Job, config: &Config) -> Result<Self, Failure> {
-        let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
-        let clips = match clips.to_str().filter(|text| S3Url::is_one(text)) {
-            Some(url) => {
-                let url: S3Url = url.parse().map_err(Failure::usage)?;
-                config.places().check(&url).map_err(anyhow::Error::from)?;
-                url.to_string()
-            }
-            None => {
-                fs::read_dir(clips).with_context(|| {
-                    let clips = clips.display();
-                    format!("cannot read the folder of clips {clips}; check the path and its permissions")
-                })?;
-                absolute(clips)?
-            }
-        };
-        let labels = job.labels.iter().map(|(split, path)| {
-            File::open(path).with_context(|| {
-                format!("cannot read the label list {}; check the path and its permissions", path.display())
+/// Fails early, and by name, where the source would only fail later.
+fn check(job: &Job, config: &Config) -> Result<Offer, Failure> {
+    let fetch = config.fetcher.is_on();
+    let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
+    let clips = match clips.to_str().filter(|text| S3Url::is_one(text)) {
+        Some(url) if fetch => {
+            return Err(Failure::usage(format!(
+                "the fetch command (setting fetcher.command) puts clips into a folder, and --clips {url} is a \
+                 bucket: give a folder, or leave the command out"
+            )));
+        }
+        Some(url) => {
+            let url: S3Url = url.parse().map_err(Failure::usage)?;
+            config.places().check(&url).map_err(anyhow::Error::from)?;
+            url.to_string()
+        }
+        None => {
+            fs::read_dir(clips).with_context(|| {
+                let clips = clips.display();
+                format!("cannot read the folder of clips {clips}; check the path and its permissions")
             })?;
-            Ok(LabelList { path: absolute(path)?, split: *split })
-        });
-        Ok(Self { clips, labels: labels.collect::<anyhow::Result<_>>()?, ontology: absolute(&job.ontology)? })
-    }
+            absolute(clips)?
+        }
+    };
+    let labels = job.labels.iter().map(|(split, path)| {
+        File::open(path).with_context(|| {
+            format!("cannot read the label list {}; check the path and its permissions", path.display())
+        })?;
+        Ok(LabelList { path: absolute(path)?, split: *split })
+    });
+    let labels = labels.collect::<anyhow::Result<_>>()?;
+    Ok(Offer { clips, labels, ontology: absolute(&job.ontology)?, fetch })
 }
 
 fn absolute(path: &Path) -> anyhow::Result<String> {
@@ -277,11 +299,11 @@ async fn to_the_end(
     mut running: RunningPipeline,
     log: &dyn TopicLog,
     revision: &Revision,
-    input: Option<Input>,
+    offer: Option<Offer>,
     interrupt: &Interrupt,
     screen: &Screen,
 ) -> Result<Option<Position>, Failure> {
-    let waits_for = wait_target(log, revision, input).await?;
+    let waits_for = wait_target(log, revision, offer).await?;
     let mut watch = screen.watch(&running);
     let end = pipeline::wait_for_end(log, revision, waits_for);
     tokio::pin!(end);
@@ -354,12 +376,10 @@ async fn is_reported_elsewhere(log: &dyn TopicLog, revision: &Revision) -> anyho
 async fn wait_target(
     log: &dyn TopicLog,
     revision: &Revision,
-    input: Option<Input>,
+    offer: Option<Offer>,
 ) -> anyhow::Result<Option<RecordId>> {
-    match input {
-        Some(Input { clips, labels, ontology }) => {
-            Ok(Some(pipeline::offer(log, revision, &clips, labels, &ontology).await?))
-        }
+    match offer {
+        Some(offer) => Ok(Some(offer.once(log, revision).await?)),
         None => {
             let newest = pipeline::inputs(log).await?.pop();
             match &newest {

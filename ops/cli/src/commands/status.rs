@@ -6,7 +6,11 @@ use std::{
     process::ExitCode,
 };
 
-use counterpoint_actors::{format, later::LaterRecord, projection::Projection};
+use counterpoint_actors::{
+    format,
+    later::LaterRecord,
+    projection::{Projection, Summary},
+};
 use counterpoint_core::identity::ClipName;
 use counterpoint_log::{Group, TopicLog};
 use counterpoint_messages::{ClipFound, Message, RecordId, StageName, Topic};
@@ -52,7 +56,7 @@ struct Status<'a> {
     format_level: u16,
     /// Records that only a later release can read, one a partition, at which the stage that reads it waits.
     paused: Vec<String>,
-    summary: &'a counterpoint_actors::projection::Summary,
+    summary: &'a Summary,
 }
 
 pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
@@ -118,6 +122,7 @@ async fn all(run: &ExistingRun, out: &Path, common: &Common) -> Outcome {
         thousands(summary.composed.values().sum()),
         thousands(summary.dead_letters),
     ));
+    coverage(summary);
     if summary.later_records > 0 {
         let records = thousands(summary.later_records);
         print(&format!(
@@ -137,6 +142,21 @@ fn paused(later: &[LaterRecord]) -> Vec<String> {
         }
     }
     first.into_values().map(LaterRecord::to_string).collect()
+}
+
+/// What the label lists want of each class, and what there is.
+fn coverage(summary: &Summary) {
+    if summary.coverage.values().all(|class| class.wanted == 0) {
+        return;
+    }
+    print(&format!("\n{:>9} {:>9} {:>9}  class", "wanted", "on hand", "accepted"));
+    for (name, class) in &summary.coverage {
+        let missing = class.missing.iter().map(|(reason, rows)| format!("{} {reason}", thousands(*rows)));
+        let missing = missing.collect::<Vec<_>>().join(", ");
+        let missing = if missing.is_empty() { missing } else { format!(" (missing: {missing})") };
+        let (wanted, on_hand) = (thousands(class.wanted), thousands(class.on_hand));
+        print(&format!("{wanted:>9} {on_hand:>9} {:>9}  {name}{missing}", thousands(class.accepted)));
+    }
 }
 
 async fn one(run: &ExistingRun, name: &str, common: &Common) -> Outcome {

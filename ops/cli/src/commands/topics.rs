@@ -275,6 +275,7 @@ fn text(bytes: &[u8]) -> String {
 fn body(message: &Message) -> serde_json::Result<Value> {
     match message {
         Message::InputOffered(message) => serde_json::to_value(message),
+        Message::InputFetched(message) => serde_json::to_value(message),
         Message::InputSealed(message) => serde_json::to_value(message),
         Message::ClipFound(message) => serde_json::to_value(message),
         Message::ClipCurated(message) => serde_json::to_value(message),

@@ -20,11 +20,14 @@ pub enum StageName {
     Composer,
     /// Writes manifest, summary and report.
     Reporter,
+    /// Brings clips that the label lists want and the folder lacks, by the user's command.
+    Fetcher,
 }
 
 impl StageName {
     /// Every stage, in the order in which a clip meets them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
+        Self::Fetcher,
         Self::Source,
         Self::Curator,
         Self::Decoder,
@@ -37,6 +40,7 @@ impl StageName {
     /// Name as written in flags, topics and summaries.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::Fetcher => "fetcher",
             Self::Source => "source",
             Self::Curator => "curator",
             Self::Decoder => "decoder",
@@ -67,7 +71,9 @@ impl FromStr for StageName {
 
 /// A text that names no stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{text}` is no stage: choose from source, curator, decoder, gate, coordinator, composer, reporter")]
+#[error(
+    "`{text}` is no stage: choose from fetcher, source, curator, decoder, gate, coordinator, composer, reporter"
+)]
 pub struct UnknownStage {
     text: String,
 }

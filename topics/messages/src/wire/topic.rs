@@ -7,6 +7,8 @@ use super::StageName;
 pub enum Topic {
     /// [`crate::InputOffered`].
     Inputs,
+    /// [`crate::InputFetched`].
+    Fetched,
     /// [`crate::ClipFound`].
     Clips,
     /// [`crate::ClipCurated`].
@@ -35,8 +37,9 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic that carries messages, in the order in which a clip meets them.
-    pub const MESSAGES: [Self; 12] = [
+    pub const MESSAGES: [Self; 13] = [
         Self::Inputs,
+        Self::Fetched,
         Self::Clips,
         Self::Curated,
         Self::Decoded,
@@ -80,6 +83,7 @@ impl fmt::Display for Topic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Inputs => f.write_str("inputs"),
+            Self::Fetched => f.write_str("fetched"),
             Self::Clips => f.write_str("clips"),
             Self::Curated => f.write_str("curated"),
             Self::Decoded => f.write_str("decoded"),

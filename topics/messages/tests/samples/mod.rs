@@ -9,6 +9,11 @@ use counterpoint_messages::*;
 pub fn published(kind: MessageKind, version: u16) -> Vec<Message> {
     match (kind, version) {
         (MessageKind::InputOffered, 1) => vec![input_offered().into()],
+        (MessageKind::InputSealed, 1) => vec![input_sealed().into()],
+        (MessageKind::Rejected, 1) => of(kind).into_iter().take(25).collect(),
+        (MessageKind::DeadLetter, 1) => of(kind).into_iter().take(7).collect(),
+        (MessageKind::RevisionDeclared, 1) => of(kind).into_iter().take(1).collect(),
+        (MessageKind::RecordRequeued, 1) => of(kind).into_iter().take(2).collect(),
         _ => of(kind),
     }
 }
@@ -19,7 +24,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
     match kind {
         MessageKind::InputOffered => vec![
             InputOffered { offered_at_ms: 1_764_000_000_000, ..input_offered() }.into(),
-            InputOffered { offered_at_ms: -1, follow: true, seal: false, ..input_offered() }.into(),
+            followed_input().into(),
         ],
         MessageKind::ClipFound => vec![
             ClipFound { clip: clip(), media: file() }.into(),
@@ -28,7 +33,8 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
         MessageKind::ClipCurated => vec![clip_curated().into()],
         MessageKind::ClipDecoded => vec![clip_decoded().into()],
         MessageKind::ClipAccepted => vec![clip_accepted().into()],
-        MessageKind::InputSealed => vec![input_sealed().into()],
+        MessageKind::InputFetched => vec![input_fetched().into()],
+        MessageKind::InputSealed => vec![input_sealed().into(), followed_input_sealed().into()],
         MessageKind::PoolSealed => vec![pool_sealed().into()],
         MessageKind::PoolComposed => {
             vec![PoolComposed { pool: id(1), samples: 21, skipped: 300 }.into()]
@@ -39,8 +45,14 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             RunFinished { inputs: vec![id(1), id(2)], accepted: 5, rejected: 70_000, dead_letters: 1 }.into(),
         ],
         MessageKind::Rejected => REASONS.iter().map(|reason| rejected(*reason).into()).collect(),
-        MessageKind::DeadLetter => StageName::ALL.iter().map(|stage| dead_letter(*stage).into()).collect(),
-        MessageKind::RevisionDeclared => vec![revision_declared().into()],
+        MessageKind::DeadLetter => STAGES.map(|stage| dead_letter(stage).into()).into(),
+        MessageKind::RevisionDeclared => {
+            let replays = BTreeMap::from([(StageName::Fetcher, 2)]);
+            vec![
+                revision_declared().into(),
+                RevisionDeclared { number: 3, replays, ..revision_declared() }.into(),
+            ]
+        }
         MessageKind::RecordRequeued => vec![
             RecordRequeued {
                 dead_letter: id(9),
@@ -50,10 +62,23 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             }
             .into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Source, clip: None, key: vec![] }.into(),
+            RecordRequeued { dead_letter: id(9), stage: StageName::Fetcher, clip: None, key: vec![1] }.into(),
         ],
         MessageKind::FormatDeclared => vec![FormatDeclared { level: 2 }.into()],
     }
 }
+
+/// In the order in which they were published.
+const STAGES: [StageName; 8] = [
+    StageName::Source,
+    StageName::Curator,
+    StageName::Decoder,
+    StageName::Gate,
+    StageName::Coordinator,
+    StageName::Composer,
+    StageName::Reporter,
+    StageName::Fetcher,
+];
 
 const RECIPES: [Recipe; 7] = [
     Recipe::Aligned,
@@ -73,7 +98,7 @@ const SKIPS: [SkipReason; 5] = [
     SkipReason::ClipTooShort,
 ];
 
-const REASONS: [RejectReason; 25] = [
+const REASONS: [RejectReason; 33] = [
     RejectReason::Unlabelled,
     RejectReason::RepeatedClip,
     RejectReason::ConflictingMedia,
@@ -99,6 +124,14 @@ const REASONS: [RejectReason; 25] = [
     RejectReason::Static,
     RejectReason::TooManyCuts,
     RejectReason::OtherSound,
+    RejectReason::Gone,
+    RejectReason::Private,
+    RejectReason::Region,
+    RejectReason::Age,
+    RejectReason::TooManyRequests,
+    RejectReason::Network,
+    RejectReason::TimedOut,
+    RejectReason::FetchFailed,
 ];
 
 fn id(byte: u8) -> RecordId {
@@ -142,8 +175,37 @@ fn input_offered() -> InputOffered {
         ontology: "ontology.json".into(),
         nonce: 3,
         offered_at_ms: 0,
-        follow: false,
-        seal: true,
+        follow: None,
+        fetch: false,
+    }
+}
+
+fn followed_input() -> InputOffered {
+    let follow = Some(Follow { settle_ms: 5_000, seal_clips: 1_000, seal: true });
+    InputOffered { offered_at_ms: -1, follow, fetch: true, ..input_offered() }
+}
+
+fn missing() -> BTreeMap<String, BTreeMap<RejectReason, u64>> {
+    [("Cat".into(), [(RejectReason::Gone, 3), (RejectReason::TooManyRequests, 1)].into())].into()
+}
+
+fn followed_input_sealed() -> InputSealed {
+    InputSealed {
+        follow: followed_input().follow,
+        wanted: [("Cat".into(), 300), ("Accordion".into(), 4)].into(),
+        missing: missing(),
+        retry_at_ms: Some(1_700_000_060_000),
+        ..input_sealed()
+    }
+}
+
+fn input_fetched() -> InputFetched {
+    InputFetched {
+        input: followed_input(),
+        complete: true,
+        missing: missing(),
+        retry_at_ms: Some(1_700_000_060_000),
+        explanations: vec!["video00000a is private".into()],
     }
 }
 
@@ -217,6 +279,10 @@ fn input_sealed() -> InputSealed {
         unknown_mids: BTreeMap::from([("/m/none".into(), 3), ("/t/none".into(), 1)]),
         repeated_rows: 4,
         explanations: vec!["eval.csv line 7: 3 fields of 4; mend the line".into()],
+        follow: None,
+        wanted: BTreeMap::new(),
+        missing: BTreeMap::new(),
+        retry_at_ms: None,
     }
 }
 
@@ -307,6 +373,6 @@ fn revision_declared() -> RevisionDeclared {
         number: 2,
         settings: BTreeMap::from([("decoder".into(), settings)]),
         replays: BTreeMap::from([(StageName::Gate, 1)]),
-        fingerprints: StageName::ALL.into_iter().zip((1..).map(|byte| Fingerprint([byte; 8]))).collect(),
+        fingerprints: STAGES.into_iter().take(7).zip((1..).map(|byte| Fingerprint([byte; 8]))).collect(),
     }
 }
