@@ -10,6 +10,7 @@ pub mod curator;
 pub mod dead_letters;
 pub mod decoder;
 pub mod gate;
+mod lag;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;

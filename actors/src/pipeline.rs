@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
-use counterpoint_log::{Headers, LogError, Outgoing, Position, TopicLog};
+use counterpoint_log::{Group, Headers, LogError, Outgoing, Position, TopicLog};
 use counterpoint_messages::{
     Cause, Fingerprint, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
 };
@@ -18,6 +18,7 @@ use crate::{
     curator::Curator,
     decoder::Decoder,
     gate::Gate,
+    lag::{LagWatch, Reader},
     projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
@@ -59,6 +60,7 @@ pub struct RunningPipeline {
     supervisor: Addr<Supervisor>,
     health: Vec<(StageName, watch::Receiver<StageHealth>)>,
     ended: oneshot::Receiver<Result<(), PipelineError>>,
+    lag: LagWatch,
 }
 
 impl Pipeline {
@@ -66,8 +68,10 @@ impl Pipeline {
     pub fn start(self) -> RunningPipeline {
         let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
         let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
+        let readers = handles.iter().map(|handle| handle.reads.clone()).collect();
+        let lag = LagWatch::start(self.log, readers);
         let (sender, ended) = oneshot::channel();
-        RunningPipeline { supervisor: Supervisor::new(handles, sender).start(), health, ended }
+        RunningPipeline { supervisor: Supervisor::new(handles, sender).start(), health, ended, lag }
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
@@ -112,6 +116,8 @@ impl Pipeline {
         let options = self.options(stage);
         let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
         let (health, watched) = watch::channel(StageHealth::default());
+        let group = Group { stage, fingerprint: options.fingerprint };
+        let reads = Reader { group, inputs: build().profile().inputs };
         let start = move |generation, supervisor| {
             let arbiter = Arbiter::new();
             health.send_modify(|health| health.phase = Phase::Joining);
@@ -127,7 +133,7 @@ impl Pipeline {
             let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
             (address.recipient(), arbiter)
         };
-        StageHandle { stage, start: Box::new(start), health: watched }
+        StageHandle { stage, start: Box::new(start), reads, health: watched }
     }
 
     fn options(&self, stage: StageName) -> StageOptions {
@@ -172,7 +178,9 @@ impl RunningPipeline {
     /// # Errors
     /// What kept the run from going on.
     pub async fn ended(&mut self) -> Result<(), PipelineError> {
-        (&mut self.ended).await.unwrap_or(Ok(()))
+        let ended = (&mut self.ended).await.unwrap_or(Ok(()));
+        self.lag.finish().await;
+        ended
     }
 
     /// Whether a stage of this process has committed a position; true if it runs elsewhere.

@@ -29,7 +29,7 @@ use crate::{
     Tools,
     settings::SourceSettings,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
     },
     store::hash_file,
@@ -250,9 +250,8 @@ impl Source {
             labels: labelled.labels.clone(),
         };
         let media = MediaFile { path: file.path.clone(), hash, bytes };
-        let mut output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
-        output.begins_trace = true;
-        effects.outputs.push(output);
+        let output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
+        effects.outputs.push(output.in_trace(Trace::Own));
         let known = KnownClip {
             input,
             path: file.path.clone(),
@@ -292,9 +291,8 @@ impl Source {
             reason,
             detail,
         };
-        let mut output = Output::of_clip(Topic::Rejected, rejected.id, clip, &file.video, rejected);
-        output.begins_trace = true;
-        effects.outputs.push(output);
+        let output = Output::of_clip(Topic::Rejected, rejected.id, clip, &file.video, rejected);
+        effects.outputs.push(output.in_trace(Trace::Own));
         let turned_away = TurnedAway { reason, bytes: file.bytes, modified_ms: file.modified_ms };
         effects.state.push(state_entry(STAGE, format!("file/{}", file.path), &turned_away)?);
         self.turned_away.insert(file.path.clone(), turned_away);

@@ -7,7 +7,10 @@ use counterpoint_messages::StageName;
 use counterpoint_telemetry::events::{ActorRebuilt, Event};
 use tokio::sync::{oneshot, watch};
 
-use crate::stage::{Ended, Ending, StageHealth, Stop};
+use crate::{
+    lag::Reader,
+    stage::{Ended, Ending, StageHealth, Stop},
+};
 
 /// Rebuilds in a row, without a record committed in between, before the run gives up.
 const REBUILD_BUDGET: u32 = 5;
@@ -30,6 +33,7 @@ pub(crate) type Start = Box<dyn Fn(u32, Recipient<Ended>) -> (Recipient<Stop>, A
 pub(crate) struct StageHandle {
     pub stage: StageName,
     pub start: Start,
+    pub reads: Reader,
     pub health: watch::Receiver<StageHealth>,
 }
 

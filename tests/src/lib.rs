@@ -1,7 +1,6 @@
 //! What the end-to-end tests share.
 
 pub mod browser;
-pub mod collector;
 pub mod film;
 pub mod out;
 pub mod program;

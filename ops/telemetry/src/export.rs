@@ -26,11 +26,11 @@ use opentelemetry_sdk::{
         SdkLoggerProvider,
     },
     metrics::{
-        PeriodicReader, SdkMeterProvider, Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
+        PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
     },
     trace::{
-        BatchConfigBuilder as SpanQueue, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter,
-        SpanProcessor,
+        BatchConfigBuilder as SpanQueue, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
+        SpanExporter, SpanProcessor,
     },
 };
 
@@ -171,7 +171,7 @@ impl<P: LogProcessor> LogProcessor for Gate<P> {
 }
 
 /// An exporter whose outcomes are noted.
-struct Watched<E> {
+pub(crate) struct Watched<E> {
     delivery: Arc<Delivery>,
     exporter: E,
 }
@@ -238,36 +238,43 @@ impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     }
 }
 
+/// Pushes the metrics to the collector from time to time.
+pub(crate) type MetricsReader = PeriodicReader<Watched<OtlpMetrics>>;
+
 /// The three signals on their way to one collector.
 pub(crate) struct Exporters {
     pub(crate) traces: SdkTracerProvider,
     pub(crate) logs: SdkLoggerProvider,
-    pub(crate) metrics: SdkMeterProvider,
     /// One for each signal.
     pub(crate) deliveries: [Arc<Delivery>; 3],
 }
 
 impl Exporters {
     /// Starts the threads. Connects to nothing yet, so it does not matter whether anybody listens.
-    pub(crate) fn start(base: &str, resource: &Resource) -> Result<Self, TelemetryError> {
+    ///
+    /// Metrics leave through the reader that comes with it.
+    pub(crate) fn start(
+        base: &str,
+        resource: &Resource,
+        sampler: Sampler,
+    ) -> Result<(Self, MetricsReader), TelemetryError> {
         let refused = |error: ExporterBuildError| TelemetryError::Exporter {
             endpoint: base.to_owned(),
             reason: error.to_string(),
         };
         let deliveries = ["traces", "logs", "metrics"].map(|signal| Delivery::new(signal, base));
         let [spans, logs, metrics] = &deliveries;
-        Ok(Self {
-            traces: export_traces(spans, resource).map_err(refused)?,
-            logs: export_logs(logs, resource).map_err(refused)?,
-            metrics: export_metrics(metrics, resource).map_err(refused)?,
-            deliveries,
-        })
+        let reader = export_metrics(metrics).map_err(refused)?;
+        let traces = export_traces(spans, resource, sampler).map_err(refused)?;
+        let logs = export_logs(logs, resource).map_err(refused)?;
+        Ok((Self { traces, logs, deliveries }, reader))
     }
 }
 
 fn export_traces(
     delivery: &Arc<Delivery>,
     resource: &Resource,
+    sampler: Sampler,
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
     let exporter = addressed(OtlpSpans::builder().with_http(), delivery).build()?;
     let queue = BatchSpanProcessor::builder(Watched { delivery: delivery.clone(), exporter })
@@ -279,7 +286,11 @@ fn export_traces(
                 .build(),
         );
     let gate = Gate { delivery: delivery.clone(), queue: queue.build() };
-    Ok(SdkTracerProvider::builder().with_resource(resource.clone()).with_span_processor(gate).build())
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(sampler)
+        .with_span_processor(gate)
+        .build())
 }
 
 fn export_logs(
@@ -299,15 +310,10 @@ fn export_logs(
     Ok(SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(gate).build())
 }
 
-fn export_metrics(
-    delivery: &Arc<Delivery>,
-    resource: &Resource,
-) -> Result<SdkMeterProvider, ExporterBuildError> {
+fn export_metrics(delivery: &Arc<Delivery>) -> Result<MetricsReader, ExporterBuildError> {
     let exporter = addressed(OtlpMetrics::builder().with_http(), delivery).build()?;
-    let reader = PeriodicReader::builder(Watched { delivery: delivery.clone(), exporter })
-        .with_interval(METRICS_INTERVAL)
-        .build();
-    Ok(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader).build())
+    let exporter = Watched { delivery: delivery.clone(), exporter };
+    Ok(PeriodicReader::builder(exporter).with_interval(METRICS_INTERVAL).build())
 }
 
 /// One retry bridges a restart of the collector; more would only hold up the end of the program.

@@ -1,9 +1,7 @@
 //! A collector of telemetry on this host: takes OTLP/HTTP and keeps it, or takes it and never answers.
 
-#![allow(clippy::expect_used, reason = "a broken expectation is how a test fails")]
-
 use std::{
-    io::{self, BufRead, BufReader, Read, Write},
+    io::{self, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
     thread,
@@ -18,6 +16,8 @@ use opentelemetry_proto::tonic::{
     trace::v1::Span,
 };
 use prost::Message;
+
+use crate::http::read_request;
 
 /// Path and body of each request.
 type Posts = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -68,6 +68,15 @@ impl Collector {
         format!("http://{}", self.address)
     }
 
+    /// The path of every request that came, as often as it came.
+    ///
+    /// # Panics
+    /// If the collector broke.
+    pub fn paths(&self) -> Vec<String> {
+        let posts = self.posts.lock().expect("no thread of the collector panicked");
+        posts.iter().map(|(path, _)| path.clone()).collect()
+    }
+
     /// Every span that came.
     pub fn spans(&self) -> Vec<Span> {
         let requests = self.requests::<ExportTraceServiceRequest>("/v1/traces");
@@ -114,25 +123,11 @@ fn string(value: AnyValue) -> Option<String> {
 /// Answers 200 to every request of a connection and keeps it.
 fn serve(stream: TcpStream, posts: &Posts) -> io::Result<()> {
     let mut requests = BufReader::new(stream);
-    loop {
-        let mut line = String::new();
-        if requests.read_line(&mut line)? == 0 {
-            return Ok(());
-        }
-        let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let mut length = 0;
-        while !line.trim().is_empty() {
-            line.clear();
-            requests.read_line(&mut line)?;
-            if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                length = value.trim().parse().map_err(io::Error::other)?;
-            }
-        }
-        let mut body = vec![0; length];
-        requests.read_exact(&mut body)?;
+    while let Some(post) = read_request(&mut requests)? {
         if let Ok(mut posts) = posts.lock() {
-            posts.push((path, body));
+            posts.push(post);
         }
         requests.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
     }
+    Ok(())
 }
