@@ -211,7 +211,10 @@ mod tests {
             ("[effort]\nmax_records = 0\n", ["setting effort.max_records is 0: at least 1", "(/"]),
             ("[effort]\nmax_bytes = 0\n", ["setting effort.max_bytes is 0: at least 1", "(/"]),
             ("[topics]\npartitions = 0\n", ["setting topics.partitions is 0: from 1 to 1024", "(/"]),
-            ("[telemetry]\nsample_share = \"all\"\n", ["telemetry.sample_share in", "is `all`: give a number"]),
+            (
+                "[telemetry]\nsample_share = \"all\"\n",
+                ["telemetry.sample_share in", "is `all`: give a number"],
+            ),
             ("seed = \n", ["settings in /", "seed"]),
         ] {
             let error = load(toml).unwrap_err().to_string();

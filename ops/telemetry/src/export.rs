@@ -25,9 +25,7 @@ use opentelemetry_sdk::{
         BatchConfigBuilder as LogQueue, BatchLogProcessor, LogBatch, LogExporter, LogProcessor, SdkLogRecord,
         SdkLoggerProvider,
     },
-    metrics::{
-        PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
-    },
+    metrics::{PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
     trace::{
         BatchConfigBuilder as SpanQueue, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
         SpanExporter, SpanProcessor,

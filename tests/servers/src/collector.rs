@@ -1,6 +1,7 @@
 //! A collector of telemetry on this host: takes OTLP/HTTP and keeps it, or takes it and never answers.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     sync::{Arc, Mutex},
@@ -13,6 +14,7 @@ use opentelemetry_proto::tonic::{
         trace::v1::ExportTraceServiceRequest,
     },
     common::v1::{AnyValue, KeyValue, any_value::Value},
+    metrics::v1::{Metric, metric::Data},
     trace::v1::Span,
 };
 use prost::Message;
@@ -35,16 +37,28 @@ impl Collector {
     /// # Panics
     /// If nothing can listen here.
     pub fn start() -> Self {
+        Self::answering(|_| "200 OK")
+    }
+
+    fn answering(status: impl Fn(&str) -> &'static str + Clone + Send + 'static) -> Self {
         let (listener, collector) = Self::bind();
         let posts = Arc::clone(&collector.posts);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let posts = Arc::clone(&posts);
+                let (posts, status) = (Arc::clone(&posts), status.clone());
                 // A client that breaks off has nothing to be told.
-                thread::spawn(move || serve(stream, &posts));
+                thread::spawn(move || serve(stream, &posts, status));
             }
         });
         collector
+    }
+
+    /// One that takes what comes on other paths, and answers 400 on this one.
+    ///
+    /// # Panics
+    /// If nothing can listen here.
+    pub fn refusing(path: &'static str) -> Self {
+        Self::answering(move |to| if to == path { "400 Bad Request" } else { "200 OK" })
     }
 
     /// One that takes connections and never says a word.
@@ -86,10 +100,51 @@ impl Collector {
 
     /// The name of every metric that came.
     pub fn metrics(&self) -> Vec<String> {
+        self.all_metrics().into_iter().map(|metric| metric.name).collect()
+    }
+
+    fn all_metrics(&self) -> Vec<Metric> {
         let requests = self.requests::<ExportMetricsServiceRequest>("/v1/metrics");
         let resources = requests.into_iter().flat_map(|request| request.resource_metrics);
-        let metrics = resources.flat_map(|resource| resource.scope_metrics).flat_map(|scope| scope.metrics);
-        metrics.map(|metric| metric.name).collect()
+        resources.flat_map(|resource| resource.scope_metrics).flat_map(|scope| scope.metrics).collect()
+    }
+
+    /// The values of each label that a metric came with.
+    pub fn labels(&self, metric: &str) -> BTreeMap<String, BTreeSet<String>> {
+        let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
+        for found in self.all_metrics().into_iter().filter(|found| found.name == metric) {
+            let points = match found.data {
+                Some(Data::Sum(sum)) => sum.data_points.into_iter().map(|point| point.attributes).collect(),
+                Some(Data::Gauge(gauge)) => {
+                    gauge.data_points.into_iter().map(|point| point.attributes).collect()
+                }
+                Some(Data::Histogram(histogram)) => {
+                    histogram.data_points.into_iter().map(|point| point.attributes).collect()
+                }
+                _ => Vec::new(),
+            };
+            for label in points.into_iter().flatten() {
+                let value = label.value.and_then(string).unwrap_or_default();
+                labels.entry(label.key).or_default().insert(value);
+            }
+        }
+        labels
+    }
+
+    /// `service.name` and `service.instance.id` of every request that came.
+    pub fn senders(&self) -> Vec<(String, String)> {
+        let traces = self.requests::<ExportTraceServiceRequest>("/v1/traces");
+        let metrics = self.requests::<ExportMetricsServiceRequest>("/v1/metrics");
+        let logs = self.requests::<ExportLogsServiceRequest>("/v1/logs");
+        let traces = traces.into_iter().flat_map(|request| request.resource_spans).map(|of| of.resource);
+        let metrics = metrics.into_iter().flat_map(|request| request.resource_metrics).map(|of| of.resource);
+        let logs = logs.into_iter().flat_map(|request| request.resource_logs).map(|of| of.resource);
+        let all = traces.chain(metrics).chain(logs).flatten();
+        all.map(|resource| {
+            let of = |name: &str| named(&resource.attributes, name).unwrap_or_default();
+            (of("service.name"), of("service.instance.id"))
+        })
+        .collect()
     }
 
     /// The text of every log record that came.
@@ -109,7 +164,11 @@ impl Collector {
 
 /// A span's attribute as text.
 pub fn attribute(span: &Span, name: &str) -> Option<String> {
-    let found: Option<&KeyValue> = span.attributes.iter().find(|attribute| attribute.key == name);
+    named(&span.attributes, name)
+}
+
+fn named(attributes: &[KeyValue], name: &str) -> Option<String> {
+    let found = attributes.iter().find(|attribute| attribute.key == name);
     string(found?.value.clone()?)
 }
 
@@ -120,14 +179,15 @@ fn string(value: AnyValue) -> Option<String> {
     }
 }
 
-/// Answers 200 to every request of a connection and keeps it.
-fn serve(stream: TcpStream, posts: &Posts) -> io::Result<()> {
+/// Answers every request of a connection and keeps it.
+fn serve(stream: TcpStream, posts: &Posts, status: impl Fn(&str) -> &'static str) -> io::Result<()> {
     let mut requests = BufReader::new(stream);
     while let Some(post) = read_request(&mut requests)? {
+        let answer = format!("HTTP/1.1 {}\r\ncontent-length: 0\r\n\r\n", status(&post.0));
         if let Ok(mut posts) = posts.lock() {
             posts.push(post);
         }
-        requests.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")?;
+        requests.get_mut().write_all(answer.as_bytes())?;
     }
     Ok(())
 }

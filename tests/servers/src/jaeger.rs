@@ -73,25 +73,20 @@ impl JaegerServer {
     pub fn start() -> Self {
         let program = program();
         let folder = TempDir::new().expect("a folder for the server's output");
-        let [otlp, query, grpc, admin, otlp_grpc] = free_ports();
-        let [thrift, compact, binary, agent, agent_grpc] = free_ports();
+        let [otlp, otlp_grpc, http, grpc, query, query_grpc, admin] = free_ports();
         let mut command = Command::new(&program);
         command.env_clear().env("SPAN_STORAGE_TYPE", "memory").current_dir(folder.path());
         for (flag, port) in [
             ("collector.otlp.http.host-port", otlp),
             ("collector.otlp.grpc.host-port", otlp_grpc),
-            ("collector.grpc-server.host-port", agent_grpc),
-            ("collector.http-server.host-port", thrift),
+            ("collector.grpc-server.host-port", grpc),
+            ("collector.http-server.host-port", http),
             ("query.http-server.host-port", query),
-            ("query.grpc-server.host-port", grpc),
+            ("query.grpc-server.host-port", query_grpc),
             ("admin.http.host-port", admin),
-            ("http-server.host-port", agent),
-            ("processor.jaeger-compact.server-host-port", compact),
-            ("processor.jaeger-binary.server-host-port", binary),
         ] {
             command.arg(format!("--{flag}=127.0.0.1:{port}"));
         }
-        command.arg("--collector.otlp.enabled=true");
         let ready = || Ok(get(&format!("http://127.0.0.1:{query}/api/services"))?.status == 200);
         let process = ServerProcess::start(command, &folder.path().join("jaeger.log"), ready);
         Self { otlp, query, _process: process, _folder: folder }

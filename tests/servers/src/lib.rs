@@ -10,3 +10,4 @@ mod process;
 pub use collector::{Collector, attribute};
 pub use http::{Answer, get};
 pub use jaeger::{JaegerServer, JaegerSpan, Trace};
+pub use process::free_ports;

@@ -14,8 +14,11 @@ use std::{
 const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A port that is free now.
-pub(crate) fn free_ports<const N: usize>() -> [u16; N] {
+/// Ports of this machine that are free now.
+///
+/// # Panics
+/// If there are none.
+pub fn free_ports<const N: usize>() -> [u16; N] {
     // All at once, so that no two are the same.
     let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
     listeners.map(|listener| listener.local_addr().expect("a bound listener has an address").port())

@@ -202,7 +202,8 @@ impl Reader {
                 let group =
                     name.parse().map_err(|_| self.file.corrupt(format!("it names a group `{name}`")))?;
                 let holder = lease::holder(connection, &name, me).map_err(fault)?;
-                described.insert(name, GroupDescription { group, holder, lag, lag_by_topic: vec![(topic, lag)] });
+                described
+                    .insert(name, GroupDescription { group, holder, lag, lag_by_topic: vec![(topic, lag)] });
             }
             Ok(described.into_values().collect())
         })
