@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! span, log record ──▶ Gate ──▶ batch queue ──▶ thread: Watched exporter ──▶ HTTP POST
-//!                       │ full: drop, count                │ failed: drop, count, log once
+//!                       │ full: drop, count                │ failed: drop, count, warn once
 //! ```
 
 use std::{
@@ -46,6 +46,9 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 /// For one batch, retries included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How the exporter's error ends where the collector has no such path.
+const NO_SUCH_PATH: &str = "status code: 404";
+
 /// What became of one signal's records.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -53,17 +56,21 @@ pub(crate) struct Delivery {
     endpoint: String,
     waiting: AtomicUsize,
     dropped: AtomicU64,
-    complained: AtomicBool,
+    /// The collector has no such path: Jaeger takes traces alone. Nothing is sent to it any more.
+    unwanted: AtomicBool,
+    /// Of all signals: one collector is worth one warning.
+    complained: Arc<AtomicBool>,
 }
 
 impl Delivery {
-    fn new(signal: &'static str, base: &str) -> Arc<Self> {
+    fn new(signal: &'static str, base: &str, complained: &Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self {
             signal,
             endpoint: format!("{base}/v1/{signal}"),
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
-            complained: AtomicBool::new(false),
+            unwanted: AtomicBool::new(false),
+            complained: Arc::clone(complained),
         })
     }
 
@@ -75,6 +82,9 @@ impl Delivery {
     /// Takes a place in the queue; without one the record is dropped here, so the queue behind never
     /// overflows and every loss is counted.
     fn admit(&self) -> bool {
+        if self.is_unwanted() {
+            return false;
+        }
         let admitted = self
             .waiting
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
@@ -87,6 +97,10 @@ impl Delivery {
         admitted
     }
 
+    fn is_unwanted(&self) -> bool {
+        self.unwanted.load(Ordering::Relaxed)
+    }
+
     fn release(&self, records: usize) {
         let _ = self.waiting.try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             Some(waiting.saturating_sub(records))
@@ -97,10 +111,17 @@ impl Delivery {
     /// SDK keeps from being exported in turn.
     fn ended(&self, records: u64, result: &OTelSdkResult) {
         let Err(error) = result else { return };
+        if error.to_string().contains(NO_SUCH_PATH) {
+            if !self.unwanted.swap(true, Ordering::Relaxed) {
+                tracing::info!("nothing takes {} at {}; none are sent", self.signal, self.endpoint);
+            }
+            return;
+        }
         self.drop_records(records, "not_delivered");
         if !self.complained.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "{} cannot be delivered to {}: {error}; they are dropped until it takes them",
+                "{} cannot be delivered to {}: {error}; what the collector does not take is dropped, and the run \
+                 goes on without it",
                 self.signal,
                 self.endpoint
             );
@@ -218,6 +239,9 @@ impl<E: LogExporter> LogExporter for Watched<E> {
 
 impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        if self.delivery.is_unwanted() {
+            return Ok(());
+        }
         let result = self.exporter.export(metrics).await;
         self.delivery.ended(1, &result);
         result
@@ -260,7 +284,9 @@ impl Exporters {
             endpoint: base.to_owned(),
             reason: error.to_string(),
         };
-        let deliveries = ["traces", "logs", "metrics"].map(|signal| Delivery::new(signal, base));
+        let complained = Arc::default();
+        let signals = ["traces", "logs", "metrics"];
+        let deliveries = signals.map(|signal| Delivery::new(signal, base, &complained));
         let [spans, logs, metrics] = &deliveries;
         let reader = export_metrics(metrics).map_err(refused)?;
         let traces = export_traces(spans, resource, sampler).map_err(refused)?;

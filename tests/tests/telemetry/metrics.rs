@@ -126,15 +126,18 @@ fn each_metric_of_the_catalogue_is_read_by_prometheus_and_sent_to_a_collector() 
         )
         .start();
     let first_url = address(&mut first);
-    first.until("its first worker died", |running| running.kill_workers() > 0);
-    let mut second = run().with(["--stages", "gate"]).start();
-    let second_url = address(&mut second);
     let mut seen = Labels::new();
     let mut look = |url: &str| -> BTreeMap<String, f64> {
         let (labels, values) = scrape(url).unwrap_or_default();
         join(&mut seen, labels);
         values
     };
+    first.until("its source is at work", |_| {
+        look(&first_url).contains_key("counterpoint_records_read_total{stage=\"source\"}")
+    });
+    first.until("its first worker died", |running| running.kill_workers() > 0);
+    let mut second = run().with(["--stages", "gate"]).start();
+    let second_url = address(&mut second);
     second.until("it waits for the gate", |_| {
         look(&second_url).contains_key("counterpoint_lease_waits_total{stage=\"gate\"}")
     });

@@ -14,6 +14,25 @@ const SILENT: &str = "silentfilm1";
 const UNLABELLED: &str = "unlabelled1";
 const AMBIGUOUS: &str = "ambiguous01";
 
+/// All that a span may say: names, ids and reasons of closed sets, so no path, key or free text.
+const ATTRIBUTES: [&str; 15] = [
+    "target",
+    "stage",
+    "clip",
+    "video",
+    "recipe",
+    "id",
+    "reason",
+    "pool",
+    "members",
+    "error",
+    "otel.status_code",
+    "otel.status_description",
+    "otel.scope.name",
+    "span.kind",
+    "internal.span.format",
+];
+
 /// A step of a clip's way as `status` tells it.
 struct Step {
     topic: String,
@@ -50,6 +69,8 @@ fn assert_whole(trace: &Trace) -> String {
     for span in &trace.spans {
         assert!(span::ALL.contains(&span.name.as_str()), "{span:?}");
         assert_eq!(span.service, "counterpoint");
+        let others: Vec<_> = span.tags.keys().filter(|key| !ATTRIBUTES.contains(&key.as_str())).collect();
+        assert!(others.is_empty(), "{others:?} of {span:#?}");
     }
     let clips: BTreeSet<_> = trace.spans.iter().filter_map(|span| span.tag("clip")).collect();
     assert_eq!(clips.len(), 1, "{clips:?}");
@@ -85,7 +106,6 @@ fn jaeger_tells_the_way_of_each_clip_across_processes() {
     for process in [first, second] {
         process.wait().done();
     }
-    assert_eq!(jaeger.services(), ["counterpoint"]);
 
     let out = workplace.out();
     let pools: Vec<_> = (0..4).map(|number| accepted(&jaeger, &way_of(&out, &video(number)))).collect();
@@ -100,6 +120,7 @@ fn jaeger_tells_the_way_of_each_clip_across_processes() {
     rejected(&jaeger, &way_of(&out, SILENT), "decoder");
     rejected(&jaeger, &way_of(&out, AMBIGUOUS), "curator");
     rejected(&jaeger, &way_of(&out, UNLABELLED), "source");
+    assert_eq!(jaeger.services(), ["counterpoint"]);
     let told = jaeger.find("counterpoint", span::REPORT_WRITE, &[]);
     assert_eq!(told.len(), 1, "the report was written in one trace: {told:?}");
     let end = jaeger.trace(&told[0], |_| true);
