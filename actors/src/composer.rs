@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Tools,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
     },
 };
@@ -93,7 +93,7 @@ impl Composer {
         for host in composer.by_ref().take(HOSTS_A_STEP) {
             progress.hosts += 1;
             for composition in host.compositions {
-                effects.outputs.push(match composition {
+                let output = match composition {
                     Composition::Sample(sample) => {
                         progress.samples += 1;
                         let video = sample.host().map(|host| host.video.clone()).unwrap_or_default();
@@ -104,7 +104,8 @@ impl Composer {
                         let video = skipped.video.clone();
                         Output::of_clip(Topic::Skipped, skipped.id, host.host, &video, skipped)
                     }
-                });
+                };
+                effects.outputs.push(output.in_trace(Trace::Clip(host.trace)));
             }
         }
         effects.more = composer.len() > 0;

@@ -22,15 +22,14 @@ use counterpoint_core::{
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
     Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, IdSum, InputSealed, Message, PoolComposed,
-    RecordId, RecordRequeued, RunFinished, Split, StageName, Topic,
+    RecordId, RecordRequeued, RunFinished, Split, StageName, Topic, TraceParent,
 };
-use counterpoint_telemetry::span;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Tools,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
     },
 };
@@ -89,7 +88,6 @@ impl Work for StoreListings {
     type Outcome = Vec<(PoolListing, ContentHash)>;
 
     fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
-        let _span = tracing::info_span!(span::POOL_SEAL).entered();
         self.0
             .into_iter()
             .map(|(listing, bytes)| Ok((listing, tools.store.put_bytes(&bytes)?.hash)))
@@ -108,10 +106,14 @@ impl Coordinator {
         self.tally.ended_ids = self.tally.ended_ids.plus(clip);
     }
 
-    fn accept(&mut self, accepted: &ClipAccepted) -> Result<StateEntry, StageError> {
+    fn accept(
+        &mut self,
+        accepted: &ClipAccepted,
+        trace: Option<TraceParent>,
+    ) -> Result<StateEntry, StageError> {
         self.tally.accepted += 1;
         self.ended(accepted.clip.id);
-        let member = PoolMember::new(accepted, self.generation(accepted.clip.split) + 1);
+        let member = PoolMember::new(accepted, self.generation(accepted.clip.split) + 1, trace);
         let entry = state_entry(STAGE, format!("member/{}", member.clip), &member)?;
         self.members.insert(member.clip, member);
         self.unsealed += 1;
@@ -234,7 +236,7 @@ impl Coordinator {
         let Tally { accepted, rejected, dead, .. } = self.tally;
         let dead_letters = u64::try_from(dead).unwrap_or(0);
         let finished = RunFinished { inputs, accepted, rejected, dead_letters };
-        effects.outputs.push(Output::of_run(Topic::Runs, key, finished));
+        effects.outputs.push(Output::of_run(Topic::Runs, key, finished).in_trace(Trace::Own));
     }
 }
 
@@ -287,7 +289,9 @@ impl Stage for Coordinator {
         match &record.message {
             // Pools that were sealed must not change, so a clip joins once.
             Message::ClipAccepted(accepted) if self.members.contains_key(&accepted.clip.id) => {}
-            Message::ClipAccepted(accepted) => effects.state.push(self.accept(accepted)?),
+            Message::ClipAccepted(accepted) => {
+                effects.state.push(self.accept(accepted, record.received.headers.trace)?);
+            }
             // What the fetcher did not get and what the source turned away never was a clip.
             Message::Rejected(rejected)
                 if matches!(rejected.stage, StageName::Fetcher | StageName::Source) => {}
@@ -334,7 +338,7 @@ impl Stage for Coordinator {
             let sealed = listing.seal(&self.plan, hash, self.fingerprint);
             self.tally.generations.insert(sealed.split.as_str().to_owned(), sealed.generation);
             self.tally.composing.push(sealed.id);
-            effects.outputs.push(Output::of_run(Topic::Pools, sealed.id, sealed));
+            effects.outputs.push(Output::of_run(Topic::Pools, sealed.id, sealed).in_trace(Trace::Own));
         }
         self.unsealed = 0;
         (self.tally.due, self.tally.owed) = (false, true);

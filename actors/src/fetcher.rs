@@ -41,7 +41,7 @@ use crate::{
     settings::{FetchReason, FetcherSettings, SourceSettings},
     source::settling::Moment,
     stage::{
-        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work, read_state,
+        Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
     },
 };
@@ -290,9 +290,7 @@ impl Fetcher {
             reason,
             detail: format!("{detail}; --from fetcher tries again"),
         };
-        let mut output = Output::of_clip(Topic::Rejected, id, clip, &row.video, rejected);
-        output.begins_trace = true;
-        output
+        Output::of_clip(Topic::Rejected, id, clip, &row.video, rejected).in_trace(Trace::Own)
     }
 
     /// Hands the input on: whole, or what came of it so far.

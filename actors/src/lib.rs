@@ -15,6 +15,7 @@ pub mod follow;
 pub mod format;
 pub mod gate;
 pub mod held_up;
+mod lag;
 pub mod later;
 pub mod materialise;
 pub mod media;

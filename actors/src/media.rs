@@ -101,8 +101,9 @@ impl Media for WorkerPool {
         scratch: &Path,
     ) -> Result<Result<PreparedFiles, MediaReject>, Fault> {
         let _span = tracing::info_span!(span::MEDIA_PREPARE).entered();
-        let prepared = WorkerPool::prepare(self, input, request, scratch)?;
-        Ok(prepared.map(|prepared| PreparedFiles {
+        let prepared = WorkerPool::prepare(self, input, request, scratch);
+        tell_of_replaced(self);
+        Ok(prepared?.map(|prepared| PreparedFiles {
             video: prepared.video,
             sound: prepared.sound,
             outcome: PrepareOutcome {
@@ -122,7 +123,15 @@ impl Media for WorkerPool {
     ) -> Result<Result<ComposeOutcome, MediaReject>, Fault> {
         let _span = tracing::info_span!(span::MEDIA_COMPOSE).entered();
         let donors: Vec<_> = parents.donors.iter().map(ParentFiles::paths).collect();
-        Ok(WorkerPool::compose(self, request, parents.host.paths(), &donors, output)?)
+        let composed = WorkerPool::compose(self, request, parents.host.paths(), &donors, output);
+        tell_of_replaced(self);
+        Ok(composed?)
+    }
+}
+
+fn tell_of_replaced(pool: &WorkerPool) {
+    for reason in pool.take_replaced() {
+        events::WorkerReplaced { reason }.emit();
     }
 }
 
@@ -134,14 +143,6 @@ impl ParentFiles {
 
 impl From<WorkerFault> for Fault {
     fn from(fault: WorkerFault) -> Self {
-        let replaced = match &fault {
-            WorkerFault::Crashed { .. } => Some("crashed"),
-            WorkerFault::Timeout { .. } => Some("timed_out"),
-            _ => None,
-        };
-        if let Some(reason) = replaced {
-            events::WorkerReplaced { reason }.emit();
-        }
         if fault.is_attempt() { Self::Record(fault.to_string()) } else { Self::Ours(fault.to_string()) }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 
 use actix::{Actor, Addr, Arbiter};
 use counterpoint_core::{curation, plan::Plan, variants::Relations};
-use counterpoint_log::{Headers, LogError, Outgoing, Position, Received, TopicLog};
+use counterpoint_log::{Group, Headers, LogError, Outgoing, Position, Received, TopicLog};
 use counterpoint_messages::{
     Cause, Fingerprint, Follow, InputOffered, LabelList, Message, RecordId, RunFinished, StageName, Topic,
 };
@@ -24,6 +24,7 @@ use crate::{
     fetcher::Fetcher,
     format,
     gate::Gate,
+    lag::{LagWatch, Reader},
     later::{self, LaterRecord},
     projection::newest_revision,
     reporter::Reporter,
@@ -68,6 +69,7 @@ pub struct RunningPipeline {
     supervisor: Addr<Supervisor>,
     health: Vec<(StageName, watch::Receiver<StageHealth>)>,
     ended: oneshot::Receiver<Result<(), PipelineError>>,
+    lag: LagWatch,
 }
 
 impl Pipeline {
@@ -75,12 +77,11 @@ impl Pipeline {
     pub fn start(self) -> RunningPipeline {
         let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
         let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
+        let readers = handles.iter().map(|handle| handle.reads.clone()).collect();
+        let lag = LagWatch::start(self.log, readers);
         let (sender, ended) = oneshot::channel();
-        RunningPipeline {
-            supervisor: Supervisor::new(handles, Arc::clone(&self.tools), sender).start(),
-            health,
-            ended,
-        }
+        let supervisor = Supervisor::new(handles, Arc::clone(&self.tools), sender).start();
+        RunningPipeline { supervisor, health, ended, lag }
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
@@ -136,6 +137,8 @@ impl Pipeline {
         let options = self.options(stage);
         let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
         let (health, watched) = watch::channel(StageHealth::default());
+        let group = Group { stage, fingerprint: options.fingerprint };
+        let reads = Reader { group, inputs: build().profile().inputs };
         let start = move |generation, supervisor| {
             let arbiter = Arbiter::new();
             health.send_modify(|health| health.phase = Phase::Joining);
@@ -151,7 +154,7 @@ impl Pipeline {
             let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
             (address.recipient(), arbiter)
         };
-        StageHandle { stage, start: Box::new(start), health: watched }
+        StageHandle { stage, start: Box::new(start), reads, health: watched }
     }
 
     fn options(&self, stage: StageName) -> StageOptions {
@@ -208,7 +211,9 @@ impl RunningPipeline {
     /// # Errors
     /// What kept the run from going on.
     pub async fn ended(&mut self) -> Result<(), PipelineError> {
-        (&mut self.ended).await.unwrap_or(Ok(()))
+        let ended = (&mut self.ended).await.unwrap_or(Ok(()));
+        self.lag.finish().await;
+        ended
     }
 
     /// Whether a stage of this process has committed a position; true if it runs elsewhere.

@@ -39,7 +39,9 @@ use self::{
 };
 use crate::{
     settings::SourceSettings,
-    stage::{Effects, Order, Output, Profile, Record, Stage, StageError, Step, read_state, state_entry},
+    stage::{
+        Effects, Order, Output, Profile, Record, Stage, StageError, Step, Trace, read_state, state_entry,
+    },
 };
 
 /// Files hashed before what they brought is committed: enough to make a commit worth its sync, few enough
@@ -215,9 +217,8 @@ impl Source {
             labels: labelled.labels.clone(),
         };
         let media = MediaFile { path: file.path.clone(), hash, bytes };
-        let mut output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
-        output.begins_trace = true;
-        effects.outputs.push(output);
+        let output = Output::of_clip(Topic::Clips, id, id, &labelled.video, ClipFound { clip, media });
+        effects.outputs.push(output.in_trace(Trace::Own));
         let known = KnownClip {
             input,
             path: file.path.clone(),
@@ -260,9 +261,8 @@ impl Source {
             reason,
             detail,
         };
-        let mut output = Output::of_clip(Topic::Rejected, rejected.id, clip, &file.video, rejected);
-        output.begins_trace = true;
-        effects.outputs.push(output);
+        let output = Output::of_clip(Topic::Rejected, rejected.id, clip, &file.video, rejected);
+        effects.outputs.push(output.in_trace(Trace::Own));
         let turned_away = TurnedAway { reason, bytes: file.bytes, modified_ms: file.modified_ms };
         effects.state.push(state_entry(STAGE, format!("file/{}", file.path), &turned_away)?);
         self.turned_away.insert(file.path.clone(), turned_away);

@@ -12,6 +12,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Tools,
+    lag::Reader,
     stage::{Ended, Ending, StageHealth, Stop},
 };
 
@@ -36,6 +37,7 @@ pub(crate) type Start = Box<dyn Fn(u32, Recipient<Ended>) -> (Recipient<Stop>, A
 pub(crate) struct StageHandle {
     pub stage: StageName,
     pub start: Start,
+    pub reads: Reader,
     pub health: watch::Receiver<StageHealth>,
 }
 

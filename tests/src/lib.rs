@@ -2,7 +2,6 @@
 
 pub mod browser;
 pub mod chaos;
-pub mod collector;
 pub mod disk;
 pub mod film;
 pub mod out;

@@ -134,6 +134,16 @@ impl Running {
         self.signal(Signal::INT);
     }
 
+    /// SIGSTOP: it stands still until [`Self::go_on`].
+    pub fn stand_still(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        self.signal(Signal::CONT);
+    }
+
     /// SIGKILL, to the program alone: what it started has to notice by itself.
     pub fn kill(&self) {
         self.signal(Signal::KILL);
@@ -167,6 +177,15 @@ impl Running {
         let numbers = times.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2);
         let ticks: u64 = numbers.filter_map(|number| number.parse::<u64>().ok()).sum();
         ticks as f64 / rustix::param::clock_ticks_per_second() as f64
+    }
+
+    /// Kills the media workers that it has, and says how many.
+    pub fn kill_workers(&self) -> usize {
+        let own = self.id();
+        let workers = marked(self.streams.path()).into_iter().filter(|process| *process != own);
+        let workers = workers.filter_map(|process| Pid::from_raw(i32::try_from(process).ok()?));
+        // One may have ended a moment ago.
+        workers.filter(|worker| kill_process(*worker, Signal::KILL).is_ok()).count()
     }
 
     /// What it has written to stderr so far.

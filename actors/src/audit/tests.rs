@@ -171,7 +171,7 @@ impl World {
             statistics: SignalStatistics::default(),
             duration_ms: 10_000,
         };
-        let member = PoolMember::new(&accepted, 1);
+        let member = PoolMember::new(&accepted, 1, None);
         self.put(Topic::Accepted, accepted.id, StageName::Gate, accepted);
         member
     }

@@ -200,8 +200,7 @@ impl<S: Stage> Cycle<S> {
     async fn happened(&mut self, event: Event) -> Result<(), Halt> {
         match event {
             Event::Waiting { holder } => {
-                let group = self.options.group(&self.profile).to_string();
-                events::LeaseWaiting { group: &group, holder: &holder }.emit();
+                events::LeaseWaiting { stage: self.profile.stage, holder: &holder }.emit();
                 self.health.send_modify(|health| health.phase = Phase::Waiting { holder });
             }
             Event::Assigned { epoch, partitions, committed, state } => {
@@ -238,12 +237,13 @@ impl<S: Stage> Cycle<S> {
                 self.batch.add(vec![], self.attempts.open());
                 self.commit().await?;
                 if self.paused.is_none() {
+                    events::StageReady { stage: self.profile.stage }.emit();
                     self.health.send_modify(|health| health.phase = Phase::Running);
                 }
             }
             Event::Records(records) => {
                 self.caught_up = false;
-                let bytes = records.iter().map(|record| record.value.len() as u64).sum();
+                let bytes = records.iter().map(|record| (record.key.len() + record.value.len()) as u64).sum();
                 events::RecordsRead { stage: self.profile.stage, count: records.len() as u64, bytes }.emit();
                 for record in records {
                     if let Some(lane) = self.lanes.get_mut(&(record.topic, record.partition)) {

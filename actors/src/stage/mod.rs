@@ -17,7 +17,7 @@ mod records;
 use std::fmt;
 
 use counterpoint_log::{Received, StateEntry};
-use counterpoint_messages::{Message, RecordId, StageName, Topic};
+use counterpoint_messages::{Message, RecordId, StageName, Topic, TraceParent};
 
 pub use actor::{Ended, Ending, Phase, StageActor, StageHealth, StageOptions, Stop};
 use serde::{Serialize, de::DeserializeOwned};
@@ -155,10 +155,22 @@ pub struct Output {
     pub video: String,
     /// Clip it is about.
     pub clip: Option<RecordId>,
-    /// Whether a trace begins here (a clip is found) or goes on.
-    pub begins_trace: bool,
+    /// Which trace it belongs to.
+    pub trace: Trace,
     /// What it says.
     pub message: Message,
+}
+
+/// Which trace a message belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trace {
+    /// That of the record that is worked on.
+    Record,
+    /// One of its own, which begins here: of a clip that is found, of a pool, of the end of a run. Linked to
+    /// the record's.
+    Own,
+    /// That of a clip whose record came by earlier.
+    Clip(Option<TraceParent>),
 }
 
 impl Output {
@@ -175,14 +187,21 @@ impl Output {
             key,
             video: video.to_owned(),
             clip: Some(clip),
-            begins_trace: false,
+            trace: Trace::Record,
             message: message.into(),
         }
     }
 
     /// A message about the run as a whole.
     pub fn of_run(topic: Topic, key: RecordId, message: impl Into<Message>) -> Self {
-        Self { topic, key, video: String::new(), clip: None, begins_trace: false, message: message.into() }
+        let message = message.into();
+        Self { topic, key, video: String::new(), clip: None, trace: Trace::Record, message }
+    }
+
+    /// The same message in another trace than the record's.
+    #[must_use]
+    pub fn in_trace(self, trace: Trace) -> Self {
+        Self { trace, ..self }
     }
 }
 

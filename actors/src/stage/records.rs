@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use counterpoint_log::{Outgoing, Position, Received};
-use counterpoint_messages::{Cause, DeadLetter, EncodeError, Message, Topic, wire::MAX_DEAD_LETTER_BYTES};
+use counterpoint_messages::{
+    Cause, DeadLetter, EncodeError, Message, RecipeName, Topic, TraceParent, wire::MAX_DEAD_LETTER_BYTES,
+};
 use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 use tracing::Span;
 
 use super::{
-    Effects, Fault, Order, Output, Record, Stage, Step, Work,
+    Effects, Fault, Order, Output, Record, Stage, Step, Trace, Work,
     actor::Ending,
     attempts::{MAX_ATTEMPTS, suspect},
     batch::outgoing,
@@ -71,6 +73,7 @@ impl<S: Stage> Cycle<S> {
             trace::continue_from(&span, parent);
         }
         let record = Record { message, received };
+        let started = Instant::now();
         let (stage, name) = (&mut self.stage, self.profile.stage);
         let planned = span.in_scope(|| {
             guarded(|| {
@@ -83,14 +86,17 @@ impl<S: Stage> Cycle<S> {
             self.suspect = None;
         }
         match planned {
-            Ok(Ok(Step::Done(effects))) => self.finished(place, record, effects, &span),
+            Ok(Ok(Step::Done(effects))) => {
+                events::WorkDone { stage: name, duration: started.elapsed(), media_seconds: 0.0 }.emit();
+                self.finished(place, record, effects, &span)
+            }
             Ok(Ok(Step::Work(work))) => {
                 self.spawn(place, work, &record, span);
                 self.put(place, position, Status::Working(Box::new(record)));
                 Ok(())
             }
-            Ok(Err(error)) => self.failed(place, &record, &error.to_string()),
-            Err(panic) => self.failed(place, &record, &panic),
+            Ok(Err(error)) => self.failed(place, &record, &error.to_string(), &span),
+            Err(panic) => self.failed(place, &record, &panic, &span),
         }
     }
 
@@ -153,23 +159,24 @@ impl<S: Stage> Cycle<S> {
                 });
                 match concluded {
                     Ok(Ok(effects)) => self.finished(place, *record, effects, &span),
-                    Ok(Err(error)) => self.failed(place, &record, &error.to_string()),
-                    Err(panic) => self.failed(place, &record, &panic),
+                    Ok(Err(error)) => self.failed(place, &record, &error.to_string(), &span),
+                    Err(panic) => self.failed(place, &record, &panic, &span),
                 }
             }
             Ok(Err(Fault::Ours(reason))) => {
+                trace::fail(&span, "paused");
                 self.put(place, position, Status::Waiting(record.received));
                 self.pause(&reason)?;
                 self.doubt_memory()
             }
-            Ok(Err(Fault::Record(reason))) | Err(reason) => self.failed(place, &record, &reason),
+            Ok(Err(Fault::Record(reason))) | Err(reason) => self.failed(place, &record, &reason, &span),
         }
     }
 
     fn finished(&mut self, place: Place, record: Record, effects: Effects, span: &Span) -> Result<(), Halt> {
         let Effects { outputs, state, more } = effects;
         let written: Result<Vec<_>, _> =
-            span.in_scope(|| outputs.iter().map(|output| self.write(output)).collect());
+            span.in_scope(|| outputs.iter().map(|output| self.write(output, span)).collect());
         let outputs = match written {
             Ok(outputs) => outputs,
             Err(error) if error.is_mended_by_upgrade() => {
@@ -179,7 +186,7 @@ impl<S: Stage> Cycle<S> {
                 self.pause(&format!("an output {error}"))?;
                 return Err(Halt::Restore);
             }
-            Err(error) => return self.failed(place, &record, &format!("an output {error}")),
+            Err(error) => return self.failed(place, &record, &format!("an output {error}"), span),
         };
         let position = record.received.position;
         if more {
@@ -199,9 +206,19 @@ impl<S: Stage> Cycle<S> {
         Ok(())
     }
 
-    fn write(&self, output: &Output) -> Result<Outgoing, EncodeError> {
+    fn write(&self, output: &Output, work: &Span) -> Result<Outgoing, EncodeError> {
+        let elsewhere = match output.trace {
+            Trace::Record => None,
+            Trace::Own => Some(self.root(output)),
+            Trace::Clip(trace) => Some(self.composed(output, trace)),
+        };
+        if let (Some(span), Some(work)) = (&elsewhere, trace::of(work)) {
+            trace::link(span, work);
+        }
+        let span = elsewhere.as_ref().unwrap_or(work);
         match &output.message {
             Message::Rejected(rejected) => {
+                trace::fail(span, rejected.reason.as_str());
                 events::ClipRejected { stage: rejected.stage, reason: rejected.reason }.emit();
             }
             Message::RecipeSkipped(skipped) => {
@@ -209,23 +226,56 @@ impl<S: Stage> Cycle<S> {
             }
             _ => {}
         }
-        let trace = if output.begins_trace {
-            let root = tracing::info_span!(
+        let partitions = self.log.partitions(output.topic);
+        outgoing(output, self.level, partitions, self.options.fingerprint, trace::of(span))
+    }
+
+    /// The span that a trace begins with.
+    fn root(&self, output: &Output) -> Span {
+        let stage = tracing::field::display(self.profile.stage);
+        match &output.message {
+            Message::PoolSealed(sealed) => tracing::info_span!(
+                parent: None,
+                span::POOL_SEAL,
+                stage,
+                pool = %sealed.id,
+                members = sealed.members,
+            ),
+            Message::RunFinished(_) => tracing::info_span!(parent: None, span::RUN_FINISHED, stage),
+            _ => tracing::info_span!(
                 parent: None,
                 span::CLIP_FOUND,
+                stage,
                 clip = output.clip.map(tracing::field::display),
                 video = output.video,
-            );
-            trace::of(&root)
-        } else {
-            trace::current()
+            ),
+        }
+    }
+
+    /// A sample or a skip, in the trace of its host.
+    fn composed(&self, output: &Output, host: Option<TraceParent>) -> Span {
+        let recipe = match &output.message {
+            Message::SampleComposed(sample) => Some(sample.recipe.name()),
+            Message::RecipeSkipped(skipped) => Some(skipped.recipe),
+            _ => None,
         };
-        let partitions = self.log.partitions(output.topic);
-        outgoing(output, self.level, partitions, self.options.fingerprint, trace)
+        let span = tracing::info_span!(
+            span::SAMPLE_COMPOSE,
+            stage = %self.profile.stage,
+            clip = output.clip.map(tracing::field::display),
+            recipe = recipe.map(RecipeName::as_str),
+            id = %output.key,
+        );
+        if let Some(host) = host {
+            trace::continue_from(&span, host);
+        }
+        span
     }
 
     /// Counts the attempt; the third ends in dead letters.
-    fn failed(&mut self, place: Place, record: &Record, reason: &str) -> Result<(), Halt> {
+    fn failed(&mut self, place: Place, record: &Record, reason: &str, span: &Span) -> Result<(), Halt> {
+        // The reason may quote what it was given; it goes to the log and the dead letter.
+        trace::fail(span, "attempt failed");
         let received = &record.received;
         let attempt = self.attempts.count(received) + 1;
         events::AttemptFailed { stage: self.profile.stage, attempt, reason }.emit();
@@ -277,7 +327,7 @@ impl<S: Stage> Cycle<S> {
             key: id,
             video: String::new(),
             clip: received.headers.clip,
-            begins_trace: false,
+            trace: Trace::Record,
             message: letter.into(),
         };
         let outputs = match outgoing(&output, self.level, 1, self.options.fingerprint, received.headers.trace)

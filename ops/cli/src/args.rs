@@ -84,6 +84,9 @@ pub struct Demo {
     /// Good clips of each of the eight classes, from 1 to 2000
     #[arg(long, value_name = "N", default_value_t = 32)]
     pub clips_per_class: u32,
+    /// Serve metrics to Prometheus at this address, under /metrics, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -126,6 +129,9 @@ pub struct Run {
     /// Fail (exit 1) if any record ended in dead letters
     #[arg(long)]
     pub strict: bool,
+    /// Serve metrics to Prometheus at this address, under /metrics, e.g. 127.0.0.1:9464
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<String>,
 }
 
 #[derive(Debug, Args)]

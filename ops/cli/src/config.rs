@@ -55,6 +55,51 @@ pub struct Config {
     pub store: StoreSettings,
     /// Buckets, of the store and of clips.
     pub s3: S3Settings,
+    /// What the program says about itself while it runs.
+    pub telemetry: Telemetry,
+}
+
+/// What the program says about itself while it runs; the flags `--otlp` and `--metrics` come first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Telemetry {
+    /// OTLP/HTTP collector.
+    pub otlp: Option<String>,
+    /// Address at which `run` and `demo` serve metrics to Prometheus.
+    pub metrics: Option<String>,
+    /// Share of the traces that are recorded, from 0 to 1.
+    pub sample_share: f64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self { otlp: None, metrics: None, sample_share: 1.0 }
+    }
+}
+
+impl Telemetry {
+    /// Reads these settings alone: a command that needs no others is not kept from its work by them.
+    pub fn load(common: &Common) -> Result<Self, Failure> {
+        let figment = figment(common);
+        figment.extract_inner("telemetry").map_err(|error| refused(&figment, error))
+    }
+}
+
+/// Where settings come from, the weakest first.
+fn figment(common: &Common) -> Figment {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(path) = common.config.as_ref().filter(|path| path.is_file()) {
+        figment = figment.merge(Toml::file_exact(path));
+    }
+    let environment = Env::prefixed(PREFIX)
+        .filter(|name| LOG_VARIABLE.strip_prefix(PREFIX).is_none_or(|log| name != log))
+        .split("__");
+    figment.merge(environment)
+}
+
+fn refused(figment: &Figment, error: figment::Error) -> Failure {
+    let problems: Vec<_> = error.into_iter().map(|error| describe(figment, &error)).collect();
+    Failure::usage(problems.join("\n"))
 }
 
 /// The topic log.
@@ -77,22 +122,12 @@ impl Default for TopicSettings {
 impl Config {
     /// Reads the settings.
     pub fn load(common: &Common) -> Result<Self, Failure> {
-        let mut figment = Figment::from(Serialized::defaults(Self::default()));
-        if let Some(path) = &common.config {
-            if !path.is_file() {
-                let path = path.display();
-                return Err(Failure::usage(format!("settings file {path} is not there; name one that is")));
-            }
-            figment = figment.merge(Toml::file_exact(path));
+        if let Some(path) = common.config.as_ref().filter(|path| !path.is_file()) {
+            let path = path.display();
+            return Err(Failure::usage(format!("settings file {path} is not there; name one that is")));
         }
-        let environment = Env::prefixed(PREFIX)
-            .filter(|name| LOG_VARIABLE.strip_prefix(PREFIX).is_none_or(|log| name != log))
-            .split("__");
-        let figment = figment.merge(environment);
-        let mut config: Self = figment.extract().map_err(|error| {
-            let problems: Vec<_> = error.into_iter().map(|error| describe(&figment, &error)).collect();
-            Failure::usage(problems.join("\n"))
-        })?;
+        let figment = figment(common);
+        let mut config: Self = figment.extract().map_err(|error| refused(&figment, error))?;
         config.check().map_err(|error| match origin(&figment, error.name) {
             Some(origin) => Failure::usage(format!("{error} ({origin})")),
             None => Failure::usage(error.to_string()),
@@ -201,6 +236,10 @@ mod tests {
             ("[s3]\nendpoint = \"http://x\"\n", ["setting s3.endpoint is http://x", "s3.allow_http = true"]),
             ("[s3]\nsecret = \"x\"\n", ["setting s3.secret in", "endpoint, region, allow_http"]),
             ("[topics]\npartitions = 0\n", ["setting topics.partitions is 0: from 1 to 1024", "(/"]),
+            (
+                "[telemetry]\nsample_share = \"all\"\n",
+                ["telemetry.sample_share in", "is `all`: give a number"],
+            ),
             ("seed = \n", ["settings in /", "seed"]),
         ] {
             let error = load(toml).unwrap_err().to_string();

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName};
+use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic};
 use opentelemetry::KeyValue;
 
 use crate::metric::{MetricName, record};
@@ -233,6 +233,21 @@ impl Event for PartitionsHeld<'_> {
     }
 }
 
+/// A stage has its partitions and nothing keeps it from working.
+#[derive(Debug, Clone, Copy)]
+pub struct StageReady {
+    /// Stage.
+    pub stage: StageName,
+}
+
+impl Event for StageReady {
+    const METRICS: &'static [MetricName] = &[MetricName::StagePaused];
+
+    fn emit(self) {
+        record(MetricName::StagePaused, 0.0, &at(self.stage));
+    }
+}
+
 /// How many bytes of records a stage holds that it has not committed.
 #[derive(Debug, Clone, Copy)]
 pub struct BytesInFlight {
@@ -250,12 +265,14 @@ impl Event for BytesInFlight {
     }
 }
 
-/// How many records wait for a stage.
+/// How many records wait for a stage on one of its topics.
 #[derive(Debug, Clone, Copy)]
 pub struct LagObserved {
     /// Stage.
     pub stage: StageName,
-    /// Records on its input topics past its committed positions.
+    /// One of its input topics.
+    pub topic: Topic,
+    /// Records on it past the committed positions.
     pub records: u64,
 }
 
@@ -263,14 +280,16 @@ impl Event for LagObserved {
     const METRICS: &'static [MetricName] = &[MetricName::Lag];
 
     fn emit(self) {
-        record(MetricName::Lag, self.records as f64, &at(self.stage));
+        let [stage] = at(self.stage);
+        let topic = KeyValue::new("topic", self.topic.to_string());
+        record(MetricName::Lag, self.records as f64, &[stage, topic]);
     }
 }
 
 /// A media worker ended and another took its place.
 #[derive(Debug, Clone, Copy)]
 pub struct WorkerReplaced {
-    /// Why, from a closed set, e.g. `crashed`, `wall_limit`, `served_enough`.
+    /// Why, from a closed set: `crashed`, `timed_out`, or `served_enough`, which is no trouble.
     pub reason: &'static str,
 }
 
@@ -279,15 +298,19 @@ impl Event for WorkerReplaced {
 
     fn emit(self) {
         record(MetricName::WorkersReplaced, 1.0, &[KeyValue::new("reason", self.reason)]);
-        tracing::warn!(reason = self.reason, "media worker replaced");
+        if self.reason == "served_enough" {
+            tracing::debug!(reason = self.reason, "media worker replaced");
+        } else {
+            tracing::warn!(reason = self.reason, "media worker replaced");
+        }
     }
 }
 
 /// A reader waits because another process holds its partitions.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseWaiting<'a> {
-    /// Reader group.
-    pub group: &'a str,
+    /// Stage.
+    pub stage: StageName,
     /// Who holds the lease.
     pub holder: &'a str,
 }
@@ -296,8 +319,8 @@ impl Event for LeaseWaiting<'_> {
     const METRICS: &'static [MetricName] = &[MetricName::LeaseWaits];
 
     fn emit(self) {
-        record(MetricName::LeaseWaits, 1.0, &[KeyValue::new("group", self.group.to_owned())]);
-        tracing::info!(group = self.group, holder = self.holder, "waiting for another process to let go");
+        record(MetricName::LeaseWaits, 1.0, &at(self.stage));
+        tracing::info!(stage = %self.stage, holder = self.holder, "waiting for another process to let go");
     }
 }
 
@@ -386,7 +409,8 @@ mod tests {
                 .collect();
             assert_eq!(recorded, declared, "{event}");
             for metric in E::METRICS.iter().map(|metric| metric.describe()) {
-                assert!(metric.event == event || event == "StageResumed", "{} names {event}", metric.name);
+                let ends_pause = ["StageReady", "StageResumed"].contains(&event);
+                assert!(metric.event == event || ends_pause, "{} names {event}", metric.name);
                 self.seen.insert(metric.name);
             }
         }
@@ -423,10 +447,11 @@ mod tests {
         recorder.check(AttemptFailed { stage, attempt: 1, reason: "panicked" });
         recorder.check(StagePaused { stage, cause: "disk is full" });
         recorder.check(StageResumed { stage });
+        recorder.check(StageReady { stage });
         recorder.check(BytesInFlight { stage, bytes: 1 << 20 });
-        recorder.check(LagObserved { stage, records: 7 });
+        recorder.check(LagObserved { stage, topic: Topic::Curated, records: 7 });
         recorder.check(WorkerReplaced { reason: "crashed" });
-        recorder.check(LeaseWaiting { group: "counterpoint.decoder", holder: "process 7" });
+        recorder.check(LeaseWaiting { stage, holder: "process 7" });
         recorder.check(ActorRebuilt { stage, generation: 1 });
         recorder.check(ExportDropped { signal: "traces", cause: "queue_full", count: 5 });
         let all: BTreeSet<_> = crate::catalogue().map(|metric| metric.name).collect();

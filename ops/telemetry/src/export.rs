@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! span, log record ──▶ Gate ──▶ batch queue ──▶ thread: Watched exporter ──▶ HTTP POST
-//!                       │ full: drop, count                │ failed: drop, count, log once
+//!                       │ full: drop, count                │ failed: drop, count, warn once
 //! ```
 
 use std::{
@@ -25,12 +25,10 @@ use opentelemetry_sdk::{
         BatchConfigBuilder as LogQueue, BatchLogProcessor, LogBatch, LogExporter, LogProcessor, SdkLogRecord,
         SdkLoggerProvider,
     },
-    metrics::{
-        PeriodicReader, SdkMeterProvider, Temporality, data::ResourceMetrics, exporter::PushMetricExporter,
-    },
+    metrics::{PeriodicReader, Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
     trace::{
-        BatchConfigBuilder as SpanQueue, BatchSpanProcessor, SdkTracerProvider, Span, SpanData, SpanExporter,
-        SpanProcessor,
+        BatchConfigBuilder as SpanQueue, BatchSpanProcessor, Sampler, SdkTracerProvider, Span, SpanData,
+        SpanExporter, SpanProcessor,
     },
 };
 
@@ -48,6 +46,9 @@ const METRICS_INTERVAL: Duration = Duration::from_secs(5);
 /// For one batch, retries included.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// How the exporter's error ends where the collector has no such path.
+const NO_SUCH_PATH: &str = "status code: 404";
+
 /// What became of one signal's records.
 #[derive(Debug)]
 pub(crate) struct Delivery {
@@ -55,17 +56,21 @@ pub(crate) struct Delivery {
     endpoint: String,
     waiting: AtomicUsize,
     dropped: AtomicU64,
-    complained: AtomicBool,
+    /// The collector has no such path: Jaeger takes traces alone. Nothing is sent to it any more.
+    unwanted: AtomicBool,
+    /// Of all signals: one collector is worth one warning.
+    complained: Arc<AtomicBool>,
 }
 
 impl Delivery {
-    fn new(signal: &'static str, base: &str) -> Arc<Self> {
+    fn new(signal: &'static str, base: &str, complained: &Arc<AtomicBool>) -> Arc<Self> {
         Arc::new(Self {
             signal,
             endpoint: format!("{base}/v1/{signal}"),
             waiting: AtomicUsize::new(0),
             dropped: AtomicU64::new(0),
-            complained: AtomicBool::new(false),
+            unwanted: AtomicBool::new(false),
+            complained: Arc::clone(complained),
         })
     }
 
@@ -77,6 +82,9 @@ impl Delivery {
     /// Takes a place in the queue; without one the record is dropped here, so the queue behind never
     /// overflows and every loss is counted.
     fn admit(&self) -> bool {
+        if self.is_unwanted() {
+            return false;
+        }
         let admitted = self
             .waiting
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
@@ -89,6 +97,10 @@ impl Delivery {
         admitted
     }
 
+    fn is_unwanted(&self) -> bool {
+        self.unwanted.load(Ordering::Relaxed)
+    }
+
     fn release(&self, records: usize) {
         let _ = self.waiting.try_update(Ordering::Relaxed, Ordering::Relaxed, |waiting| {
             Some(waiting.saturating_sub(records))
@@ -99,10 +111,17 @@ impl Delivery {
     /// SDK keeps from being exported in turn.
     fn ended(&self, records: u64, result: &OTelSdkResult) {
         let Err(error) = result else { return };
+        if error.to_string().contains(NO_SUCH_PATH) {
+            if !self.unwanted.swap(true, Ordering::Relaxed) {
+                tracing::info!("nothing takes {} at {}; none are sent", self.signal, self.endpoint);
+            }
+            return;
+        }
         self.drop_records(records, "not_delivered");
         if !self.complained.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                "{} cannot be delivered to {}: {error}; they are dropped until it takes them",
+                "{} cannot be delivered to {}: {error}; what the collector does not take is dropped, and the run \
+                 goes on without it",
                 self.signal,
                 self.endpoint
             );
@@ -171,7 +190,7 @@ impl<P: LogProcessor> LogProcessor for Gate<P> {
 }
 
 /// An exporter whose outcomes are noted.
-struct Watched<E> {
+pub(crate) struct Watched<E> {
     delivery: Arc<Delivery>,
     exporter: E,
 }
@@ -220,6 +239,9 @@ impl<E: LogExporter> LogExporter for Watched<E> {
 
 impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        if self.delivery.is_unwanted() {
+            return Ok(());
+        }
         let result = self.exporter.export(metrics).await;
         self.delivery.ended(1, &result);
         result
@@ -238,36 +260,45 @@ impl<E: PushMetricExporter> PushMetricExporter for Watched<E> {
     }
 }
 
+/// Pushes the metrics to the collector from time to time.
+pub(crate) type MetricsReader = PeriodicReader<Watched<OtlpMetrics>>;
+
 /// The three signals on their way to one collector.
 pub(crate) struct Exporters {
     pub(crate) traces: SdkTracerProvider,
     pub(crate) logs: SdkLoggerProvider,
-    pub(crate) metrics: SdkMeterProvider,
     /// One for each signal.
     pub(crate) deliveries: [Arc<Delivery>; 3],
 }
 
 impl Exporters {
     /// Starts the threads. Connects to nothing yet, so it does not matter whether anybody listens.
-    pub(crate) fn start(base: &str, resource: &Resource) -> Result<Self, TelemetryError> {
+    ///
+    /// Metrics leave through the reader that comes with it.
+    pub(crate) fn start(
+        base: &str,
+        resource: &Resource,
+        sampler: Sampler,
+    ) -> Result<(Self, MetricsReader), TelemetryError> {
         let refused = |error: ExporterBuildError| TelemetryError::Exporter {
             endpoint: base.to_owned(),
             reason: error.to_string(),
         };
-        let deliveries = ["traces", "logs", "metrics"].map(|signal| Delivery::new(signal, base));
+        let complained = Arc::default();
+        let signals = ["traces", "logs", "metrics"];
+        let deliveries = signals.map(|signal| Delivery::new(signal, base, &complained));
         let [spans, logs, metrics] = &deliveries;
-        Ok(Self {
-            traces: export_traces(spans, resource).map_err(refused)?,
-            logs: export_logs(logs, resource).map_err(refused)?,
-            metrics: export_metrics(metrics, resource).map_err(refused)?,
-            deliveries,
-        })
+        let reader = export_metrics(metrics).map_err(refused)?;
+        let traces = export_traces(spans, resource, sampler).map_err(refused)?;
+        let logs = export_logs(logs, resource).map_err(refused)?;
+        Ok((Self { traces, logs, deliveries }, reader))
     }
 }
 
 fn export_traces(
     delivery: &Arc<Delivery>,
     resource: &Resource,
+    sampler: Sampler,
 ) -> Result<SdkTracerProvider, ExporterBuildError> {
     let exporter = addressed(OtlpSpans::builder().with_http(), delivery).build()?;
     let queue = BatchSpanProcessor::builder(Watched { delivery: delivery.clone(), exporter })
@@ -279,7 +310,11 @@ fn export_traces(
                 .build(),
         );
     let gate = Gate { delivery: delivery.clone(), queue: queue.build() };
-    Ok(SdkTracerProvider::builder().with_resource(resource.clone()).with_span_processor(gate).build())
+    Ok(SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_sampler(sampler)
+        .with_span_processor(gate)
+        .build())
 }
 
 fn export_logs(
@@ -299,15 +334,10 @@ fn export_logs(
     Ok(SdkLoggerProvider::builder().with_resource(resource.clone()).with_log_processor(gate).build())
 }
 
-fn export_metrics(
-    delivery: &Arc<Delivery>,
-    resource: &Resource,
-) -> Result<SdkMeterProvider, ExporterBuildError> {
+fn export_metrics(delivery: &Arc<Delivery>) -> Result<MetricsReader, ExporterBuildError> {
     let exporter = addressed(OtlpMetrics::builder().with_http(), delivery).build()?;
-    let reader = PeriodicReader::builder(Watched { delivery: delivery.clone(), exporter })
-        .with_interval(METRICS_INTERVAL)
-        .build();
-    Ok(SdkMeterProvider::builder().with_resource(resource.clone()).with_reader(reader).build())
+    let exporter = Watched { delivery: delivery.clone(), exporter };
+    Ok(PeriodicReader::builder(exporter).with_interval(METRICS_INTERVAL).build())
 }
 
 /// One retry bridges a restart of the collector; more would only hold up the end of the program.

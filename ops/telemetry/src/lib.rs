@@ -1,5 +1,5 @@
-//! What the program says about itself while it runs: logs for people, and traces, metrics and logs for a
-//! collector that speaks OTLP over HTTP.
+//! What the program says about itself while it runs: logs for people, traces, metrics and logs for a
+//! collector that speaks OTLP over HTTP, and metrics for Prometheus to read.
 //!
 //! * [`init`] sets all of it up once, from [`TelemetrySettings`]; [`Telemetry::shutdown`] flushes with a
 //!   deadline.
@@ -14,6 +14,7 @@
 pub mod events;
 mod export;
 pub mod metric;
+mod scrape;
 mod settings;
 pub mod span;
 mod telemetry;

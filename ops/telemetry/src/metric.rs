@@ -95,11 +95,11 @@ catalogue! {
         "Partitions a stage leaves alone until a later release reads a record of theirs.";
     InFlight = "in_flight_bytes", Gauge, "By", ["stage"], BytesInFlight,
         "Bytes of records a stage read and has not committed; bounded by its credits.";
-    Lag = "lag_records", Gauge, "{record}", ["stage"], LagObserved,
-        "Records that wait on a stage's input topics.";
+    Lag = "lag_records", Gauge, "{record}", ["stage", "topic"], LagObserved,
+        "Records that wait for a stage on an input topic.";
     WorkersReplaced = "workers_replaced_total", Counter, "{process}", ["reason"], WorkerReplaced,
         "Media workers that ended and were started anew.";
-    LeaseWaits = "lease_waits_total", Counter, "{wait}", ["group"], LeaseWaiting,
+    LeaseWaits = "lease_waits_total", Counter, "{wait}", ["stage"], LeaseWaiting,
         "Times a reader found its partitions held by another process.";
     ActorsRebuilt = "actors_rebuilt_total", Counter, "{actor}", ["stage"], ActorRebuilt,
         "Stage actors the supervisor built again after a panic.";
@@ -112,9 +112,10 @@ pub fn catalogue() -> impl Iterator<Item = Description> {
     MetricName::ALL.iter().map(|metric| metric.describe())
 }
 
-/// Bucket bounds of the durations, in seconds: a commit takes milliseconds, a clip takes seconds.
-const SECONDS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
+/// Bucket bounds of the durations, in seconds: a plan takes microseconds, a commit milliseconds, a clip
+/// seconds.
+const SECONDS: [f64; 16] =
+    [0.0001, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0];
 
 enum Instrument {
     Counter(Counter<f64>),
@@ -122,7 +123,7 @@ enum Instrument {
     Histogram(Histogram<f64>),
 }
 
-/// One instrument for each of [`MetricName::ALL`], in its order; empty until a collector is named.
+/// One instrument for each of [`MetricName::ALL`], in its order; empty until somebody is to read them.
 static INSTRUMENTS: OnceLock<Vec<Instrument>> = OnceLock::new();
 
 /// Makes the instruments; metrics recorded before are not kept. The first call wins.
@@ -149,7 +150,12 @@ pub(crate) fn install(meter: &Meter) {
     INSTRUMENTS.get_or_init(|| MetricName::ALL.iter().map(make).collect());
 }
 
-/// Records a value. Costs one load when there is no collector.
+/// Whether anybody reads metrics: where not, nothing needs to be measured for them alone.
+pub fn are_read() -> bool {
+    INSTRUMENTS.get().is_some()
+}
+
+/// Records a value. Costs one load when nobody reads metrics.
 pub(crate) fn record(metric: MetricName, value: f64, labels: &[KeyValue]) {
     match INSTRUMENTS.get().and_then(|instruments| instruments.get(metric as usize)) {
         Some(Instrument::Counter(counter)) => counter.add(value, labels),

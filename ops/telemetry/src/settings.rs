@@ -1,6 +1,6 @@
 //! What can be chosen about telemetry, and what is refused.
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, net::SocketAddr, sync::Arc};
 
 use http::Uri;
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
@@ -17,6 +17,11 @@ pub const DEFAULT_FILTER: &str = "warn,counterpoint=info,opentelemetry=off";
 pub struct TelemetrySettings {
     /// Base address of an OTLP/HTTP collector, e.g. `http://localhost:4318`; `None` exports nothing.
     pub otlp: Option<String>,
+    /// Address at which metrics are served to Prometheus, e.g. `127.0.0.1:9464` (port 0: any free one);
+    /// `None` serves none.
+    pub metrics: Option<String>,
+    /// Share of the traces that are recorded, from 0 to 1; a clip's trace is recorded whole or not at all.
+    pub sample_share: f64,
     /// `service.name` of everything exported.
     pub service: String,
     /// `service.instance.id`: tells processes of one service apart.
@@ -34,6 +39,8 @@ impl Default for TelemetrySettings {
     fn default() -> Self {
         Self {
             otlp: None,
+            metrics: None,
+            sample_share: 1.0,
             service: "counterpoint".to_owned(),
             instance: std::process::id().to_string(),
             filter: None,
@@ -107,6 +114,26 @@ pub enum TelemetryError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The address for Prometheus is none.
+    #[error("`{value}` is no address to serve metrics at; write it like 127.0.0.1:9464")]
+    Metrics {
+        /// What was given.
+        value: String,
+    },
+    /// The address for Prometheus cannot be opened.
+    #[error("cannot serve metrics at {address}: {source}; give a free port of this machine, or 0 for any")]
+    Scrape {
+        /// Address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// No share of anything.
+    #[error("sample share {value} is none; give a number from 0 (no trace) to 1 (every trace)")]
+    Share {
+        /// What was given.
+        value: f64,
+    },
     /// The log filter cannot be read.
     #[error("`{value}` is no log filter: {reason}; write it like info,counterpoint_actors=debug")]
     Filter {
@@ -126,6 +153,16 @@ pub enum TelemetryError {
     /// Telemetry was set up before in this process.
     #[error("telemetry is set up already: call init once a process")]
     AlreadySetUp,
+}
+
+/// The address at which metrics are served, checked.
+pub(crate) fn metrics_address(value: &str) -> Result<SocketAddr, TelemetryError> {
+    value.trim().parse().map_err(|_| TelemetryError::Metrics { value: value.to_owned() })
+}
+
+/// The share of traces that are recorded, checked.
+pub(crate) fn share(value: f64) -> Result<f64, TelemetryError> {
+    if (0.0..=1.0).contains(&value) { Ok(value) } else { Err(TelemetryError::Share { value }) }
 }
 
 /// The base address of a collector, checked.
@@ -181,6 +218,24 @@ mod tests {
             let error = endpoint(bad).unwrap_err().to_string();
             assert!(error.starts_with(&format!("`{bad}` is no address")), "{error}");
             assert!(error.ends_with("http://localhost:4318"), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_for_prometheus_is_one_of_numbers_with_a_port() {
+        assert!(metrics_address("127.0.0.1:9464").is_ok() && metrics_address("[::]:0").is_ok());
+        for bad in ["", "9464", ":9464", "127.0.0.1", "127.0.0.1:99999", "http://127.0.0.1:9464"] {
+            let error = metrics_address(bad).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{bad}` is no address")), "{error}");
+            assert!(error.ends_with("127.0.0.1:9464"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_share_lies_between_nothing_and_everything() {
+        assert!(share(0.0).is_ok() && share(1.0).is_ok());
+        for bad in [-0.1, 1.5, f64::NAN] {
+            assert!(share(bad).unwrap_err().to_string().contains(&bad.to_string()));
         }
     }
 

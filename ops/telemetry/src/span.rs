@@ -9,27 +9,30 @@
 pub const CLIP_FOUND: &str = "clip.found";
 /// A stage works on one record.
 pub const STAGE_WORK: &str = "stage.work";
-/// A stage commits a batch; linked to the traces of the records in it.
-pub const STAGE_COMMIT: &str = "stage.commit";
 /// The worker normalises a media file.
 pub const MEDIA_PREPARE: &str = "media.prepare";
 /// The worker makes the file of a sample.
 pub const MEDIA_COMPOSE: &str = "media.compose";
-/// The coordinator seals a pool: a trace of its own.
+/// The coordinator seals a pool: the root of the pool's trace, linked to the clip that was its last.
 pub const POOL_SEAL: &str = "pool.seal";
-/// The composer plans the samples of a sealed pool: a trace of its own.
+/// The composer plans some samples of a sealed pool.
 pub const POOL_COMPOSE: &str = "pool.compose";
+/// A sample was composed, or a recipe skipped: in the trace of the host, linked to the pool's.
+pub const SAMPLE_COMPOSE: &str = "sample.compose";
+/// The coordinator ends a run: the root of the trace of its end.
+pub const RUN_FINISHED: &str = "run.finished";
 /// The reporter writes manifest, summary and page.
 pub const REPORT_WRITE: &str = "report.write";
 
 /// Every name, in the order in which a clip meets them.
-pub const ALL: [&str; 8] = [
+pub const ALL: [&str; 9] = [
     CLIP_FOUND,
     STAGE_WORK,
-    STAGE_COMMIT,
     MEDIA_PREPARE,
     POOL_SEAL,
     POOL_COMPOSE,
+    SAMPLE_COMPOSE,
     MEDIA_COMPOSE,
+    RUN_FINISHED,
     REPORT_WRITE,
 ];

@@ -8,13 +8,23 @@ use std::{
 
 use opentelemetry::{KeyValue, metrics::MeterProvider, trace::TracerProvider};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use opentelemetry_sdk::{
+    Resource,
+    metrics::SdkMeterProvider,
+    trace::{Sampler, SdkTracerProvider},
+};
 use tracing::{Dispatch, level_filters::LevelFilter};
 use tracing_subscriber::{
     Layer, Registry, filter::Targets, layer::SubscriberExt, registry::LookupSpan, util::SubscriberInitExt,
 };
 
-use crate::{TelemetryError, TelemetrySettings, export::Exporters, metric, settings::endpoint};
+use crate::{
+    TelemetryError, TelemetrySettings,
+    export::Exporters,
+    metric,
+    scrape::{self, Scrape},
+    settings::{endpoint, metrics_address, share},
+};
 
 /// Scope of what is exported, and prefix of the names of our crates.
 const SCOPE: &str = "counterpoint";
@@ -26,6 +36,8 @@ const DROP_DEADLINE: Duration = Duration::from_secs(2);
 /// still waits.
 pub struct Telemetry {
     exporters: Option<Exporters>,
+    meters: Option<SdkMeterProvider>,
+    scrape: Option<Scrape>,
 }
 
 /// How telemetry ended.
@@ -45,8 +57,11 @@ pub struct Flushed {
 pub fn init(settings: &TelemetrySettings) -> Result<Telemetry, TelemetryError> {
     let (telemetry, dispatch) = build(settings)?;
     dispatch.try_init().map_err(|_| TelemetryError::AlreadySetUp)?;
-    if let Some(exporters) = &telemetry.exporters {
-        metric::install(&exporters.metrics.meter(SCOPE));
+    if let Some(meters) = &telemetry.meters {
+        metric::install(&meters.meter(SCOPE));
+    }
+    if let Some(scrape) = &telemetry.scrape {
+        tracing::info!("metrics are served at {}", scrape.url());
     }
     Ok(telemetry)
 }
@@ -63,20 +78,38 @@ pub fn build(settings: &TelemetrySettings) -> Result<(Telemetry, Dispatch), Tele
         .with_writer(settings.sink.clone())
         .with_filter(settings.env_filter()?);
     let registry = Registry::default().with(human);
-    let Some(address) = &settings.otlp else {
-        // Without a processor spans cost little and still have the ids that records carry.
-        let traces = SdkTracerProvider::builder().build();
-        return Ok((Telemetry { exporters: None }, Dispatch::new(registry.with(spans(&traces)))));
-    };
+    let sampler = Sampler::ParentBased(Box::new(Sampler::TraceIdRatioBased(share(settings.sample_share)?)));
     let resource = Resource::builder()
         .with_service_name(settings.service.clone())
         .with_attribute(KeyValue::new("service.instance.id", settings.instance.clone()))
         .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
         .build();
-    let exporters = Exporters::start(&endpoint(address)?, &resource)?;
-    let logs = OpenTelemetryTracingBridge::new(&exporters.logs).with_filter(ours());
-    let dispatch = Dispatch::new(registry.with(spans(&exporters.traces)).with(logs));
-    Ok((Telemetry { exporters: Some(exporters) }, dispatch))
+    let mut telemetry = Telemetry { exporters: None, meters: None, scrape: None };
+    let mut meters = SdkMeterProvider::builder().with_resource(resource.clone());
+    if let Some(address) = &settings.metrics {
+        let (reader, registry) = scrape::reader()?;
+        meters = meters.with_reader(reader);
+        telemetry.scrape = Some(Scrape::start(metrics_address(address)?, registry)?);
+    }
+    let dispatch = match &settings.otlp {
+        // Without a processor spans cost little and still have the ids that records carry.
+        None => {
+            let traces = SdkTracerProvider::builder().with_sampler(sampler).build();
+            Dispatch::new(registry.with(spans(&traces)))
+        }
+        Some(address) => {
+            let (exporters, reader) = Exporters::start(&endpoint(address)?, &resource, sampler)?;
+            meters = meters.with_reader(reader);
+            let logs = OpenTelemetryTracingBridge::new(&exporters.logs).with_filter(ours());
+            let dispatch = Dispatch::new(registry.with(spans(&exporters.traces)).with(logs));
+            telemetry.exporters = Some(exporters);
+            dispatch
+        }
+    };
+    if telemetry.exporters.is_some() || telemetry.scrape.is_some() {
+        telemetry.meters = Some(meters.build());
+    }
+    Ok((telemetry, dispatch))
 }
 
 fn spans<S>(provider: &SdkTracerProvider) -> impl Layer<S>
@@ -105,7 +138,9 @@ impl Telemetry {
     }
 
     fn finish(&mut self, deadline: Duration) -> Flushed {
-        let Some(Exporters { traces, logs, metrics, deliveries }) = self.exporters.take() else {
+        self.scrape = None;
+        let meters = self.meters.take();
+        let Some(Exporters { traces, logs, deliveries }) = self.exporters.take() else {
             return Flushed { in_time: true, lost: 0 };
         };
         let in_time = run_within(
@@ -113,7 +148,7 @@ impl Telemetry {
             [
                 Box::new(move || drop(traces.shutdown_with_timeout(deadline))),
                 Box::new(move || drop(logs.shutdown_with_timeout(deadline))),
-                Box::new(move || drop(metrics.shutdown_with_timeout(deadline))),
+                Box::new(move || drop(meters.map(|meters| meters.shutdown_with_timeout(deadline)))),
             ],
         );
         let lost = deliveries.iter().map(|delivery| delivery.lost()).sum();

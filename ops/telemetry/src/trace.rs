@@ -7,7 +7,7 @@
 use counterpoint_messages::TraceParent;
 use opentelemetry::{
     Context,
-    trace::{SpanContext, SpanId, TraceContextExt, TraceFlags, TraceId, TraceState},
+    trace::{SpanContext, SpanId, Status, TraceContextExt, TraceFlags, TraceId, TraceState},
 };
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -43,6 +43,13 @@ pub fn new_root(span: &Span) {
 /// Links a span to one of another trace: a commit to the records in its batch, a pool to its clips.
 pub fn link(span: &Span, to: TraceParent) {
     span.add_link(remote(to));
+}
+
+/// Marks what the span stands for as failed or turned away. `reason` is of a closed set: free text may
+/// quote what it was given, and belongs into the log.
+pub fn fail(span: &Span, reason: &'static str) {
+    span.set_attribute("reason", reason);
+    span.set_status(Status::error(reason));
 }
 
 fn set_parent(span: &Span, parent: Context) {

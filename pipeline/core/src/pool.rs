@@ -1,13 +1,14 @@
 //! Sealed pools: the closed sets of accepted clips from which samples are composed (design section 8).
 //!
 //! A [`PoolListing`] is an object of the media store: JSON lines, one member a line, sorted by generation and
-//! clip. Whoever lists the same clips writes the same bytes, so the listing's name is a function of its
-//! members, whatever order they arrived in.
+//! clip. Whoever lists the same members writes the same bytes, so the listing's name is a function of them,
+//! whatever order they arrived in.
 
 use std::collections::BTreeSet;
 
 use counterpoint_messages::{
     Cause, ClipAccepted, ContentHash, Fingerprint, MediaObject, PoolSealed, RecordId, Split, StageName,
+    TraceParent,
 };
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +39,14 @@ pub struct PoolMember {
     pub sound: MediaObject,
     /// Length in milliseconds.
     pub duration_ms: u64,
+    /// The clip's trace and the span that accepted it: its samples go on from there. No part of any id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
 }
 
 impl PoolMember {
     /// The member that an accepted clip becomes when it joins with `generation`.
-    pub fn new(accepted: &ClipAccepted, generation: u32) -> Self {
+    pub fn new(accepted: &ClipAccepted, generation: u32, trace: Option<TraceParent>) -> Self {
         Self {
             generation,
             clip: accepted.clip.id,
@@ -53,6 +57,7 @@ impl PoolMember {
             media: accepted.media,
             sound: accepted.sound,
             duration_ms: accepted.duration_ms,
+            trace,
         }
     }
 }
@@ -241,6 +246,7 @@ mod tests {
             media: MediaObject { hash: ContentHash([number; 32]), bytes: 7 },
             sound: MediaObject { hash: ContentHash([number.wrapping_add(1); 32]), bytes: 8 },
             duration_ms: 10_000,
+            trace: None,
         }
     }
 

@@ -35,6 +35,7 @@ fn member(number: usize, class: &str, labels: &[&str]) -> PoolMember {
         media: object,
         sound: object,
         duration_ms: 10_000,
+        trace: None,
     }
 }
 

@@ -61,6 +61,7 @@ fn member(number: u32, class: &str, generation: u32) -> PoolMember {
         media: MediaObject { hash: hash("media"), bytes: 10 },
         sound: MediaObject { hash: hash("sound"), bytes: 5 },
         duration_ms: 10_000,
+        trace: None,
     }
 }
 

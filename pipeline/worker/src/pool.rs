@@ -44,6 +44,7 @@ struct State {
     idle: Vec<WorkerProcess>,
     busy: Vec<u32>,
     starting: usize,
+    replaced: Vec<&'static str>,
 }
 
 impl WorkerPool {
@@ -65,6 +66,11 @@ impl WorkerPool {
     /// Ids of the processes that are doing a job now.
     pub fn busy_processes(&self) -> Vec<u32> {
         self.state.lock().busy.clone()
+    }
+
+    /// Why processes were replaced since this was last asked: `crashed`, `timed_out` or `served_enough`.
+    pub fn take_replaced(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state.lock().replaced)
     }
 
     /// Ids of the processes that wait for a job.
@@ -94,8 +100,13 @@ impl WorkerPool {
             let id = worker.id();
             let fresh = worker.jobs() == 0;
             let result = worker.run(job, files);
-            let replace = result.is_err() || worker.jobs() >= self.settings.limits.jobs;
-            self.give_back(id, (!replace).then_some(worker));
+            let replaced = match &result {
+                Ok(_) if worker.jobs() < self.settings.limits.jobs => None,
+                Ok(_) => Some("served_enough"),
+                Err(Lost::TooLate) => Some("timed_out"),
+                Err(Lost::Before { .. } | Lost::During { .. }) => Some("crashed"),
+            };
+            self.give_back(id, replaced.is_none().then_some(worker), replaced);
             return match result {
                 Ok(Outcome::Rejected(reject)) => Ok(Err(reject)),
                 Ok(Outcome::ElementMissing(element, package)) => {
@@ -169,10 +180,11 @@ impl WorkerPool {
         started
     }
 
-    fn give_back(&self, id: u32, worker: Option<WorkerProcess>) {
+    fn give_back(&self, id: u32, worker: Option<WorkerProcess>, replaced: Option<&'static str>) {
         let mut state = self.state.lock();
         state.busy.retain(|busy| *busy != id);
         state.idle.extend(worker);
+        state.replaced.extend(replaced);
         drop(state);
         self.freed.notify_one();
     }

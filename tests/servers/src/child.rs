@@ -128,13 +128,18 @@ impl Drop for ServerProcess {
 }
 
 /// Ports on which nobody listens now.
-pub(crate) fn free_ports<const N: usize>() -> io::Result<[u16; N]> {
+///
+/// # Errors
+/// If there are none.
+pub fn free_ports<const N: usize>() -> Result<[u16; N], ServerError> {
+    let failed =
+        |source| ServerError::Io { what: "cannot listen at", place: PathBuf::from("127.0.0.1"), source };
     // All are held until all are known, so that none comes twice.
     let mut held = Vec::with_capacity(N);
     let mut ports = [0; N];
     for port in &mut ports {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        *port = listener.local_addr()?.port();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(failed)?;
+        *port = listener.local_addr().map_err(failed)?.port();
         held.push(listener);
     }
     Ok(ports)

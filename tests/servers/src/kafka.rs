@@ -98,12 +98,7 @@ impl KafkaServer {
             None => Folder::temporary("kafka-")?,
         };
         let place = folder.path().to_owned();
-        let ports = free_ports::<3>();
-        let [free, inner_port, controller] = ports.map_err(|source| ServerError::Io {
-            what: "cannot find a free port for",
-            place: place.clone(),
-            source,
-        })?;
+        let [free, inner_port, controller] = free_ports()?;
         let port = setup.port.unwrap_or(free);
         let settings = place.join("server.properties");
         let text = properties(&place, [port, inner_port, controller], &setup);

@@ -2,12 +2,20 @@
 //! ready when it has answered, and is gone when its value is dropped.
 
 mod child;
+mod collector;
 mod folder;
+mod http;
+mod jaeger;
 pub mod kafka;
 pub mod s3;
 mod tools;
 
 use std::{io, path::PathBuf, time::Duration};
+
+pub use child::free_ports;
+pub use collector::{Collector, attribute};
+pub use http::{Answer, get};
+pub use jaeger::{JaegerServer, JaegerSpan, Trace};
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]

@@ -6,7 +6,7 @@ use counterpoint_tests::{program::Program, shared};
 
 /// Commands, and the flags that other programs give them.
 const FLAGS: [(&str, &[&str]); 11] = [
-    ("demo", &["--out", "--seed", "--clips-per-class"]),
+    ("demo", &["--out", "--seed", "--clips-per-class", "--metrics"]),
     (
         "run",
         &[
@@ -21,6 +21,7 @@ const FLAGS: [(&str, &[&str]); 11] = [
             "--new-revision",
             "--from",
             "--strict",
+            "--metrics",
         ],
     ),
     ("classes", &["--ontology", "--rules", "--explain"]),

@@ -30,6 +30,8 @@ pub struct GroupDescription {
     /// Records written behind the committed positions of the topics of which it has committed any; counted
     /// as [`TopicDescription::records`].
     pub lag: u64,
+    /// The same for each of those topics.
+    pub lag_by_topic: Vec<(Topic, u64)>,
 }
 
 /// The topic log. Every engine passes the contract test suite (feature `contract`).

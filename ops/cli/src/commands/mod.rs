@@ -16,10 +16,11 @@ mod topics;
 
 use std::time::Duration;
 
-use counterpoint_telemetry::{LOG_VARIABLE, LogSink, Telemetry, TelemetrySettings};
+use counterpoint_telemetry::{LOG_VARIABLE, LogSink, Telemetry, TelemetryError, TelemetrySettings};
 
 use crate::{
     args::{Arguments, Command, Common},
+    config,
     output::{Failure, Outcome},
     progress::Screen,
 };
@@ -31,7 +32,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 pub fn run(arguments: Arguments) -> Outcome {
     let Arguments { command, common } = arguments;
     let screen = Screen::new();
-    let telemetry = telemetry(&common, &screen)?;
+    let telemetry = telemetry(&command, &common, &screen)?;
     let outcome = match command {
         Command::Demo(demo) => demo::run(&demo, &common, &screen),
         Command::Run(run) => run::run(&run, &common, &screen),
@@ -49,13 +50,32 @@ pub fn run(arguments: Arguments) -> Outcome {
     outcome
 }
 
-fn telemetry(common: &Common, screen: &Screen) -> Result<Telemetry, Failure> {
+fn telemetry(command: &Command, common: &Common, screen: &Screen) -> Result<Telemetry, Failure> {
+    let settings = config::Telemetry::load(common)?;
+    // Only what runs for long has metrics worth a port of its own.
+    let metrics = match command {
+        Command::Run(run) => run.metrics.clone().or(settings.metrics),
+        Command::Demo(demo) => demo.metrics.clone().or(settings.metrics),
+        _ => None,
+    };
     let bars = screen.clone();
     counterpoint_telemetry::init(&TelemetrySettings {
-        otlp: common.otlp.clone(),
+        otlp: common.otlp.clone().or(settings.otlp),
+        metrics,
+        sample_share: settings.sample_share,
+        instance: instance(),
         filter: std::env::var(LOG_VARIABLE).ok(),
         sink: LogSink::new(move |line: &[u8]| bars.write_above(line)),
         ..TelemetrySettings::default()
     })
-    .map_err(|error| Failure::usage(error.to_string()))
+    .map_err(|error| match error {
+        TelemetryError::Scrape { .. } => Failure::Failed(error.into()),
+        error => Failure::usage(error.to_string()),
+    })
+}
+
+/// Tells this process from all others that send to the same collector.
+fn instance() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}-{}", std::process::id())
 }

@@ -22,7 +22,7 @@ mod manifest;
 
 use counterpoint_messages::{
     Cause, ContentHash, Fingerprint, Parent, ParentRole, PoolSealed, Recipe, RecipeSkipped, RecordId,
-    SampleComposed, SkipReason, StageName,
+    SampleComposed, SkipReason, StageName, TraceParent,
 };
 pub use kinship::Relations;
 pub use lineage::{LineageCard, ParentCard};
@@ -52,6 +52,8 @@ pub enum Composition {
 pub struct ComposedHost {
     /// Id of the clip.
     pub host: RecordId,
+    /// Its trace, which its samples go on with.
+    pub trace: Option<TraceParent>,
     /// [`Plan::compositions_per_host`] samples and skips.
     pub compositions: Vec<Composition>,
 }
@@ -270,7 +272,7 @@ impl Iterator for Composer {
                 Err(reason) => Composition::Skipped(self.skipped(recipe, host, reason, number)),
             })
         });
-        Some(ComposedHost { host: host.clip, compositions: compositions.collect() })
+        Some(ComposedHost { host: host.clip, trace: host.trace, compositions: compositions.collect() })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {

@@ -135,6 +135,7 @@ pub async fn lag_counts_what_is_behind_the_committed_positions(engine: &dyn Engi
     assert_eq!(groups.len(), 1);
     assert_eq!(groups[0].group, GROUP);
     assert!(groups[0].lag >= 7, "{}", groups[0].lag);
+    assert_eq!(groups[0].lag_by_topic.iter().map(|(_, lag)| lag).sum::<u64>(), groups[0].lag);
     assert!(groups[0].holder.is_some());
     owner.commit(done(&records)).await.unwrap();
     owner.leave().await;

@@ -70,8 +70,9 @@ pub(super) fn describe(cluster: &Arc<Cluster>) -> Result<Vec<GroupDescription>, 
     for group in groups {
         let committed = committed(cluster, group)?;
         if !committed.is_empty() {
-            let lag = lag(cluster, &committed)?;
-            described.push(GroupDescription { group, holder: holder(cluster, group)?, lag });
+            let lag_by_topic = lag(cluster, &committed)?;
+            let lag = lag_by_topic.iter().fold(0_u64, |sum, (_, lag)| sum.saturating_add(*lag));
+            described.push(GroupDescription { group, holder: holder(cluster, group)?, lag, lag_by_topic });
         }
     }
     described.sort_by_key(|group| group.group.to_string());
@@ -124,12 +125,12 @@ fn committed(cluster: &Cluster, group: Group) -> Result<Vec<(Topic, u32, Positio
         .collect())
 }
 
-/// Records behind the positions, in all partitions of the topics of which any was committed.
-fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<u64, LogError> {
-    let mut lag = 0_u64;
+/// Records behind the positions, in all partitions of each topic of which any was committed.
+fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<Vec<(Topic, u64)>, LogError> {
     let mut topics: Vec<_> = committed.iter().map(|(topic, ..)| *topic).collect();
     topics.dedup();
-    for topic in topics {
+    let behind = |topic: Topic| {
+        let mut lag = 0_u64;
         for partition in 0..checks::partitions_of(topic, cluster.partitions) {
             let position = committed
                 .iter()
@@ -137,8 +138,9 @@ fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<u64, L
                 .map(|(.., position)| *position);
             lag = lag.saturating_add(cluster.behind(topic, partition, position.unwrap_or(Position(0)))?);
         }
-    }
-    Ok(lag)
+        Ok((topic, lag))
+    };
+    topics.into_iter().map(behind).collect()
 }
 
 #[cfg(test)]

@@ -228,8 +228,14 @@ impl Store {
             .into_iter()
             .map(|(group, topics)| {
                 let holder = contents.leases.get(&group).and_then(Lease::live);
-                let lag = topics.into_iter().map(|topic| contents.lag(group, topic, self.partitions)).sum();
-                GroupDescription { group, holder: holder.map(|holder| holder.process.name.clone()), lag }
+                let lag = |topic| (topic, contents.lag(group, topic, self.partitions));
+                let lag_by_topic: Vec<_> = topics.into_iter().map(lag).collect();
+                GroupDescription {
+                    group,
+                    holder: holder.map(|holder| holder.process.name.clone()),
+                    lag: lag_by_topic.iter().map(|(_, lag)| lag).sum(),
+                    lag_by_topic,
+                }
             })
             .collect();
         described.sort_by_key(|group| group.group.to_string());

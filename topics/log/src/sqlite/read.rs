@@ -196,10 +196,12 @@ impl Reader {
                 let lag = lag(connection, &name, topic, partitions).map_err(fault)?;
                 if let Some(group) = described.get_mut(&name) {
                     group.lag = group.lag.saturating_add(lag);
+                    group.lag_by_topic.push((topic, lag));
                     continue;
                 }
                 let holder = lease::holder(connection, &name, me).map_err(fault)?;
-                described.insert(name, GroupDescription { group, holder, lag });
+                described
+                    .insert(name, GroupDescription { group, holder, lag, lag_by_topic: vec![(topic, lag)] });
             }
             Ok(described.into_values().collect())
         })

@@ -1,8 +1,11 @@
 use std::{fmt, str::FromStr};
 
+use serde::{Deserialize, Serialize};
+
 /// W3C trace context of a record: which clip's trace it belongs to and which span wrote it
-/// (<https://www.w3.org/TR/trace-context/>, version 00).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// (<https://www.w3.org/TR/trace-context/>, version 00); in JSON the text of that header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct TraceParent {
     /// Trace: one clip's way from found to composed or rejected.
     pub trace_id: [u8; 16],
@@ -21,6 +24,20 @@ impl fmt::Display for TraceParent {
             hex::encode(self.span_id),
             u8::from(self.sampled)
         )
+    }
+}
+
+impl From<TraceParent> for String {
+    fn from(parent: TraceParent) -> Self {
+        parent.to_string()
+    }
+}
+
+impl TryFrom<String> for TraceParent {
+    type Error = ParseTraceParentError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
     }
 }
 

@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
+use counterpoint_servers::{Collector, attribute};
 use counterpoint_tests::{
-    collector::{Collector, attribute},
     out::{Out, text},
     workplace::{Workplace, video},
 };
