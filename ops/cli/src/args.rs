@@ -1,5 +1,7 @@
 //! The command line. Names, flags and outputs are an interface: other programs call them.
 
+pub mod bench;
+
 use std::path::{Path, PathBuf};
 
 use clap::{
@@ -67,6 +69,8 @@ pub enum Command {
     Topics(Topics),
     /// Show how far the pipeline is, or what became of one clip
     Status(Status),
+    /// Measure this program side by side with what others use for the same work
+    Bench(bench::Bench),
     /// Check this machine, and name the command that mends what is missing
     Doctor,
 }

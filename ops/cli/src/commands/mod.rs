@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod bench;
 mod classes;
 mod compose;
 mod curate;
@@ -40,6 +41,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Compose(compose) => compose::run(&compose, &common, &screen),
         Command::Topics(topics) => topics::run(&topics, &common),
         Command::Status(status) => status::run(&status, &common),
+        Command::Bench(bench) => bench::run(&bench, &common, &screen),
         Command::Doctor => doctor::run(&common),
     };
     telemetry.shutdown(FLUSH);

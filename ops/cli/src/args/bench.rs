@@ -1,0 +1,55 @@
+//! The command line of `bench`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    pub name: Benchmark,
+    #[command(flatten)]
+    pub rounds: Rounds,
+}
+
+/// How often and where.
+#[derive(Debug, Args)]
+pub struct Rounds {
+    /// Measured rounds; in each, every side has its turn. One more before them warms up
+    #[arg(long, global = true, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub rounds: u32,
+    /// Measure this program alone, without what it is compared to
+    #[arg(long, global = true)]
+    pub alone: bool,
+    /// Folder for what is made on the way; removed at the end (default: the system's folder for temporary files)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub scratch: Option<PathBuf>,
+    /// Python with torchcodec for the comparisons that need it (default: what `ops/setup.sh bench` made
+    /// beside the build)
+    #[arg(long, global = true, value_name = "PROGRAM")]
+    pub python: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Benchmark {
+    /// Files to their normal form, against the same ffmpeg command for each of them
+    Prepare(Films),
+    /// Files to frames and sound in memory, against ffmpeg and torchcodec, and against torchcodec alone
+    Sample(Films),
+    /// Eight sound swaps by copied packets, against ffmpeg with and without encoding
+    Variants(Films),
+}
+
+/// What media benchmarks work on.
+#[derive(Debug, Args)]
+pub struct Films {
+    /// Folder of media files to use (default: films drawn by this program)
+    #[arg(long, value_name = "DIR")]
+    pub clips: Option<PathBuf>,
+    /// Films at most
+    #[arg(long, value_name = "N", default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub films: u32,
+    /// Width and height of drawn films in pixels
+    #[arg(long, value_name = "PIXELS", default_value_t = 360, value_parser = clap::value_parser!(u16).range(16..=2048))]
+    pub film_size: u16,
+}
