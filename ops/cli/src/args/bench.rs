@@ -38,6 +38,12 @@ pub enum Benchmark {
     Sample(Films),
     /// Eight sound swaps by copied packets, against ffmpeg with and without encoding
     Variants(Films),
+    /// Records through source and curator, and commits by themselves, on the log that --broker names
+    Topics(TopicsBench),
+    /// Segment lists to classes, against a plain Python script
+    Curate(CurateBench),
+    /// Memory of whole runs on more and more clips
+    Memory(MemoryBench),
 }
 
 /// What media benchmarks work on.
@@ -52,4 +58,34 @@ pub struct Films {
     /// Width and height of drawn films in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 360, value_parser = clap::value_parser!(u16).range(16..=2048))]
     pub film_size: u16,
+}
+
+#[derive(Debug, Args)]
+pub struct TopicsBench {
+    /// Records
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub records: u64,
+    /// Records in a commit, for the commits that stand beside those of one record each
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u64).range(2..=100_000))]
+    pub batch: u64,
+    /// Folder of Kafka's jars, to measure kafka-producer-perf-test beside a --broker kafka://HOST:PORT
+    #[arg(long, value_name = "DIR")]
+    pub kafka_tools: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct CurateBench {
+    /// Segment lists in AudioSet's format (default: one drawn by this program)
+    #[arg(long, value_name = "CSV", num_args = 1..)]
+    pub labels: Vec<PathBuf>,
+    /// Rows of the drawn list
+    #[arg(long, value_name = "N", default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub rows: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct MemoryBench {
+    /// Numbers of clips, joined by commas: a run for each
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [10, 100, 1000], value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub clips: Vec<u32>,
 }

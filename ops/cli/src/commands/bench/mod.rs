@@ -3,12 +3,17 @@
 //! Every benchmark compares the outputs first, then measures in rounds in which each side has its turn, all on the
 //! same processors, and tells medians and ratios.
 
+mod curate;
 mod films;
+mod lists;
+mod memory;
 mod peers;
 mod prepare;
 mod rounds;
 mod sample;
 mod table;
+mod topics;
+mod tree;
 mod variants;
 
 use std::{path::Path, sync::Arc};
@@ -67,6 +72,9 @@ pub fn run(arguments: &bench::Bench, common: &Common, screen: &Screen) -> Outcom
         Benchmark::Prepare(films) => prepare::run(films, &bench),
         Benchmark::Sample(films) => sample::run(films, &bench),
         Benchmark::Variants(films) => variants::run(films, &bench),
+        Benchmark::Topics(topics) => topics::run(topics, common, &bench),
+        Benchmark::Curate(curate) => curate::run(curate, &bench),
+        Benchmark::Memory(memory) => memory::run(memory, &bench),
     };
     findings?.tell(common.json)
 }
