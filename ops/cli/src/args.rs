@@ -1,5 +1,7 @@
 //! The command line. Names, flags and outputs are an interface: other programs call them.
 
+pub mod bench;
+
 use std::path::{Path, PathBuf};
 
 use clap::{
@@ -69,6 +71,8 @@ pub enum Command {
     Status(Status),
     /// Remove media objects that no record points to
     Sweep(Sweep),
+    /// Measure this program side by side with what others use for the same work
+    Bench(bench::Bench),
     /// Check this machine, and name the command that mends what is missing
     Doctor,
 }

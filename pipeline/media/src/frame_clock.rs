@@ -1,6 +1,6 @@
 /// Tolerance in nanoseconds for the rounding of times on their way through containers: a frame stamped
 /// this little after a tick counts as shown at it.
-const ROUNDING: u64 = 1_000;
+pub(crate) const ROUNDING: u64 = 1_000;
 
 /// Ticks at a steady rate over frames at any times: tick `i`, at `i / rate` seconds after the start, shows
 /// the last frame that began at or before it; ticks before the first frame show that one.

@@ -22,6 +22,7 @@ mod picture;
 mod prepare;
 mod reader;
 mod sample;
+mod skipping;
 mod sound_track;
 mod source_facts;
 mod statistics;

@@ -27,6 +27,7 @@ use gstreamer_video::{VideoInfo, VideoOrientationMethod};
 use parking_lot::Mutex;
 
 use crate::graph::Running;
+use crate::skipping::Skipping;
 use crate::source_facts::{SourceFacts, reject_of};
 use crate::{Budget, MediaError, SoundTrack, elements};
 
@@ -78,6 +79,7 @@ pub(crate) struct Shared {
     events: Mutex<Option<SyncSender<Event>>>,
     until: AtomicU64,
     demuxer: Mutex<Option<gstreamer::Element>>,
+    skipping: Option<Arc<Skipping>>,
 }
 
 impl Reader {
@@ -86,6 +88,16 @@ impl Reader {
     /// # Errors
     /// A reject for anything that is no supported media file or breaks a limit.
     pub fn open(path: &Path, sound: SoundTrack, budget: &Budget) -> Result<Self, MediaError> {
+        Self::open_skipping(path, sound, None, budget)
+    }
+
+    /// Opens the file like [`Reader::open`], and leaves out what need not be decoded.
+    pub(crate) fn open_skipping(
+        path: &Path,
+        sound: SoundTrack,
+        skipping: Option<Arc<Skipping>>,
+        budget: &Budget,
+    ) -> Result<Self, MediaError> {
         let length = std::fs::metadata(path).map_err(|error| {
             MediaError::reject(RejectReason::UnreadableFile, format!("{error}; check its permissions"))
         })?;
@@ -107,6 +119,7 @@ impl Reader {
             events: Mutex::new(Some(sender)),
             until: AtomicU64::new(u64::MAX),
             demuxer: Mutex::new(None),
+            skipping,
         });
         connect(&pipeline, &decodebin, &shared);
         let mut reader = Self {
@@ -349,6 +362,9 @@ fn configure(element: &gstreamer::Element, shared: &Weak<Shared>) {
             && factory.has_type(gstreamer::ElementFactoryType::MEDIA_VIDEO)
     });
     let Some(pad) = element.static_pad("sink").filter(|_| decodes) else { return };
+    if let Some(skipping) = shared.upgrade().and_then(|shared| shared.skipping.clone()) {
+        skipping.watch(&pad);
+    }
     let shared = shared.clone();
     pad.add_probe(gstreamer::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
         if let Some(gstreamer::EventView::Caps(event)) = probe.event().map(|event| event.view())

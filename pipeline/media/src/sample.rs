@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::Arc;
 
 use counterpoint_core::media_job::{SampleOutcome, SampleRequest};
 use counterpoint_messages::RejectReason;
@@ -9,13 +10,15 @@ use gstreamer_video::{VideoFormat, VideoFrameRef, VideoInfo};
 use crate::frame_clock::FrameClock;
 use crate::picture::Squarer;
 use crate::reader::{Frame, Reader};
+use crate::skipping::Skipping;
 use crate::sound_track::PACKET_SECONDS;
 use crate::{Budget, MediaError, SoundTrack};
 
 /// Writes what a model is given of the file at `input`: RGB frames, then mono sound as little-endian f32.
 ///
 /// Frame i is the one displayed at i over the rate; there is a frame for each such moment before the
-/// picture ends. A file without sound gives no samples.
+/// picture ends. A file without sound gives no samples. Of an H.264 picture in mp4 only what these frames
+/// need is decoded; the others may be damaged and nobody finds out.
 ///
 /// # Errors
 /// A reject when the file has no picture, cannot be decoded or breaks a limit.
@@ -31,7 +34,9 @@ pub fn sample(
     }
     let most_sound = budget.limits().sound_seconds.saturating_mul(u64::from(request.rate));
     let most_sound = usize::try_from(most_sound).unwrap_or(usize::MAX);
-    let mut reader = Reader::open(input, SoundTrack::new(request.rate, 1, 0, most_sound), budget)?;
+    let skipping = Skipping::plan(input, rate).map(Arc::new);
+    let track = SoundTrack::new(request.rate, 1, 0, most_sound);
+    let mut reader = Reader::open_skipping(input, track, skipping.clone(), budget)?;
     reader.require(true, false)?;
     let frame_bytes = u64::from(request.size).pow(2) * 3;
     let most = budget.limits().sampled_bytes / frame_bytes;
@@ -53,6 +58,7 @@ pub fn sample(
         end = frame.time.saturating_add(length).max(end);
         frames.take(frame)?;
     }
+    let end = skipping.map_or(end, |skipping| skipping.end().max(end));
     let sound = reader.into_sound();
     sound.require_room()?;
     frames.finish(end)?;
@@ -116,6 +122,11 @@ impl FrameWriter<'_> {
         let stride = usize::try_from(info.stride()[0]).unwrap_or(0);
         let row = self.size as usize * 3;
         for _ in 0..ticks {
+            if stride == row {
+                let frame = pixels.get(..row * self.size as usize).ok_or_else(|| fault(&"a frame is cut"))?;
+                self.out.write_all(frame).map_err(MediaError::Output)?;
+                continue;
+            }
             for line in pixels.chunks(stride.max(1)).take(self.size as usize) {
                 self.out.write_all(&line[..row]).map_err(MediaError::Output)?;
             }

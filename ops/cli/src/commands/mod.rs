@@ -1,6 +1,7 @@
 //! One command a file.
 
 mod audit;
+mod bench;
 mod classes;
 mod compose;
 mod curate;
@@ -44,6 +45,7 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Topics(topics) => topics::run(&topics, &common),
         Command::Status(status) => status::run(&status, &common),
         Command::Sweep(sweep) => sweep::run(&sweep, &common),
+        Command::Bench(bench) => bench::run(&bench, &common, &screen),
         Command::Doctor => doctor::run(&common),
     };
     telemetry.shutdown(FLUSH);
