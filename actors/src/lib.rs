@@ -26,7 +26,7 @@ mod supervisor;
 
 use std::sync::Arc;
 
-pub use supervisor::PipelineError;
+pub use supervisor::{PipelineError, Rebuilds};
 
 use crate::{
     media::Media,

@@ -23,7 +23,7 @@ use crate::{
     revision::Revision,
     settings::{Effort, Settings},
     source::Source,
-    stage::{Phase, Stage, StageActor, StageHealth, StageOptions, Stop},
+    stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
 
@@ -54,6 +54,9 @@ pub struct Pipeline {
     pub tools: Arc<Tools>,
 }
 
+/// Begins a life of a stage, which tells of its health and listens to when it is to stop.
+pub type Begin = Box<dyn Fn(watch::Sender<StageHealth>, watch::Receiver<bool>) -> Life + Send + Sync>;
+
 /// A pipeline at work.
 pub struct RunningPipeline {
     supervisor: Addr<Supervisor>,
@@ -71,63 +74,66 @@ impl Pipeline {
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
-        let fingerprint = self.revision.fingerprint(stage);
-        match stage {
-            StageName::Source => {
-                let settings = self.settings.source.clone();
-                self.spawner(stage, move || Source::new(settings.clone(), fingerprint))
-            }
-            StageName::Curator => {
-                let rulebook = Arc::clone(&self.rulebook);
-                self.spawner(stage, move || Curator::new(Arc::clone(&rulebook), fingerprint))
-            }
-            StageName::Decoder => {
-                let settings = self.settings.decoder.clone();
-                self.spawner(stage, move || Decoder::new(settings.clone(), fingerprint))
-            }
-            StageName::Gate => {
-                let settings = self.settings.gate.clone();
-                self.spawner(stage, move || Gate::new(settings.clone(), fingerprint))
-            }
-            StageName::Coordinator => {
-                let plan = self.plan.clone();
-                self.spawner(stage, move || Coordinator::new(plan.clone(), fingerprint))
-            }
-            StageName::Composer => {
-                let (plan, seed, relations) =
-                    (self.plan.clone(), self.settings.seed, Arc::clone(&self.relations));
-                self.spawner(stage, move || {
-                    Composer::new(plan.clone(), seed, Arc::clone(&relations), fingerprint)
-                })
-            }
-            StageName::Reporter => self.spawner(stage, || Reporter),
-        }
-    }
-
-    fn spawner<S: Stage + Unpin>(
-        &self,
-        stage: StageName,
-        build: impl Fn() -> S + Send + Sync + 'static,
-    ) -> StageHandle {
-        let options = self.options(stage);
-        let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
         let (health, watched) = watch::channel(StageHealth::default());
+        let begin = self.lives(stage, Process::this());
         let start = move |generation, supervisor| {
             let arbiter = Arbiter::new();
-            health.send_modify(|health| health.phase = Phase::Joining);
-            let actor = StageActor::new(
-                build(),
-                generation,
-                options.clone(),
-                Arc::clone(&tools),
-                Arc::clone(&log),
-                health.clone(),
-                supervisor,
-            );
+            let stop = watch::Sender::new(false);
+            let life = begin(health.clone(), stop.subscribe());
+            let actor = StageActor::new(stage, generation, life, stop, supervisor);
             let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
             (address.recipient(), arbiter)
         };
         StageHandle { stage, start: Box::new(start), health: watched }
+    }
+
+    /// How a stage's lives begin in a process, one after the other.
+    pub fn lives(&self, stage: StageName, process: Process) -> Begin {
+        let fingerprint = self.revision.fingerprint(stage);
+        match stage {
+            StageName::Source => {
+                let settings = self.settings.source.clone();
+                self.begin(stage, process, move || Source::new(settings.clone(), fingerprint))
+            }
+            StageName::Curator => {
+                let rulebook = Arc::clone(&self.rulebook);
+                self.begin(stage, process, move || Curator::new(Arc::clone(&rulebook), fingerprint))
+            }
+            StageName::Decoder => {
+                let settings = self.settings.decoder.clone();
+                self.begin(stage, process, move || Decoder::new(settings.clone(), fingerprint))
+            }
+            StageName::Gate => {
+                let settings = self.settings.gate.clone();
+                self.begin(stage, process, move || Gate::new(settings.clone(), fingerprint))
+            }
+            StageName::Coordinator => {
+                let plan = self.plan.clone();
+                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint))
+            }
+            StageName::Composer => {
+                let (plan, seed, relations) =
+                    (self.plan.clone(), self.settings.seed, Arc::clone(&self.relations));
+                self.begin(stage, process, move || {
+                    Composer::new(plan.clone(), seed, Arc::clone(&relations), fingerprint)
+                })
+            }
+            StageName::Reporter => self.begin(stage, process, || Reporter),
+        }
+    }
+
+    fn begin<S: Stage>(
+        &self,
+        stage: StageName,
+        process: Process,
+        build: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Begin {
+        let options = self.options(stage);
+        let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
+        Box::new(move |health, stop| {
+            let (options, process) = (options.clone(), process.clone());
+            live(build(), options, process, Arc::clone(&tools), Arc::clone(&log), health, stop)
+        })
     }
 
     fn options(&self, stage: StageName) -> StageOptions {
@@ -135,7 +141,6 @@ impl Pipeline {
             fingerprint: self.revision.fingerprint(stage),
             revision: Arc::new(self.revision.fingerprints()),
             instance: self.instance.clone(),
-            session: session(),
             concurrency: match stage {
                 StageName::Decoder => self.effort.workers(),
                 _ => 1,
@@ -145,14 +150,6 @@ impl Pipeline {
             patience: self.effort.patience(),
         }
     }
-}
-
-/// Names this process and no other, however soon its number is used again.
-fn session() -> String {
-    static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let since_1970 =
-        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
 }
 
 impl RunningPipeline {

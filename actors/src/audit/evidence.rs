@@ -219,6 +219,11 @@ impl Evidence {
             && !self.unreadable.iter().any(|(.., is_newer)| *is_newer)
     }
 
+    /// Pools sealed.
+    pub fn pools(&self) -> usize {
+        self.pools.len()
+    }
+
     /// Sum of the ids of the clips found.
     pub(super) fn found_ids(&self) -> IdSum {
         self.found.keys().fold(IdSum::default(), |sum, clip| sum.plus(*clip))

@@ -10,26 +10,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use counterpoint_messages::StageName;
 
-use super::Record;
+use super::{Record, process::Job};
 
-/// Fails here if a test asked for it.
-pub(super) fn reached(stage: StageName, point: &str, record: &Record) {
-    Point::of(stage, point, record).reached();
-}
-
-/// A point that is reached on another thread than the one that knows the record.
-pub(super) struct Point(Option<(String, String)>);
-
-impl Point {
-    pub fn of(stage: StageName, point: &str, record: &Record) -> Self {
-        Self(armed().then(|| (format!("{stage}::{point}"), format!("{:?}", record.message))))
-    }
-
-    pub fn reached(&self) {
-        if let Some((name, message)) = &self.0 {
-            strike(name, message);
-        }
-    }
+/// Fails where and when it is run, if a test asked for it.
+pub(super) fn at(stage: StageName, point: &str, record: &Record) -> Option<Job> {
+    armed().then(|| {
+        let (name, message) = (format!("{stage}::{point}"), format!("{:?}", record.message));
+        Box::new(move || strike(&name, &message)) as Job
+    })
 }
 
 fn strike(name: &str, message: &str) {
