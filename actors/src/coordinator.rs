@@ -110,6 +110,9 @@ impl Coordinator {
                 if let Some(clip) = letter.clip {
                     self.ended(clip);
                 }
+                if let Some(Message::PoolComposed(composed)) = own(letter) {
+                    self.tally.composing.retain(|pool| *pool != composed.pool);
+                }
             }
             // The pool's clips have ended; only their samples are missing until it is put back.
             StageName::Composer => {
@@ -184,6 +187,11 @@ impl Coordinator {
     }
 }
 
+/// What this stage itself gave up on, if it can be read.
+fn own(letter: &DeadLetter) -> Option<Message> {
+    (letter.stage == STAGE).then(|| Message::decode(&letter.raw).ok()).flatten()
+}
+
 impl Stage for Coordinator {
     type Work = StoreListings;
 
@@ -224,10 +232,15 @@ impl Stage for Coordinator {
             }
             Message::DeadLetter(letter) => {
                 self.dead(letter);
-                if let (StageName::Source, Ok(input)) = (letter.stage, letter.key.as_slice().try_into()) {
-                    // The input will never be sealed. What it brought ends by itself, and the next input's
-                    // seal counts it; whoever waits for this one need not.
-                    self.finish(vec![RecordId(input)], &mut effects);
+                let unsealed = match (letter.stage, letter.key.as_slice().try_into(), own(letter)) {
+                    (StageName::Source, Ok(input), _) => Some(RecordId(input)),
+                    (_, _, Some(Message::InputSealed(sealed))) => Some(sealed.input),
+                    _ => None,
+                };
+                if let Some(input) = unsealed {
+                    // The input's seal will never be read. What it brought ends by itself, and the next
+                    // input's seal counts it; whoever waits for this one need not.
+                    self.finish(vec![input], &mut effects);
                 }
             }
             Message::RecordRequeued(requeued) => self.requeued(requeued),

@@ -130,8 +130,7 @@ impl<S: Stage> Cycle<S> {
         match result {
             Ok(Ok(outcome)) => {
                 self.resume();
-                let (stage, name, machine) =
-                    (&mut self.stage, self.profile.stage, self.process.machine());
+                let (stage, name, machine) = (&mut self.stage, self.profile.stage, self.process.machine());
                 let concluded = span.in_scope(|| {
                     guarded(|| {
                         machine.at(name, "conclude", &record).into_iter().for_each(|strike| strike());

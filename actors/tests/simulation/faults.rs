@@ -77,6 +77,8 @@ pub struct Poison {
     pub point: &'static str,
     /// Whether the process dies of it, or only the stage panics.
     pub kills: bool,
+    /// Where the record is, once it was met.
+    pub place: Option<String>,
 }
 
 /// The faults of one schedule.
@@ -139,7 +141,7 @@ impl Faults {
             // dies with.
             let is_blameless = matches!(stage, StageName::Source | StageName::Decoder | StageName::Reporter);
             let kills = scheduler.chance(0.5) && (point == "plan" || !is_blameless);
-            state.poison = Some(Poison { stage, needle: needle.to_owned(), point, kills });
+            state.poison = Some(Poison { stage, needle: needle.to_owned(), point, kills, place: None });
         }
         drop(state);
         faults
@@ -169,8 +171,24 @@ impl Faults {
         self.state.lock().left = 0;
     }
 
-    pub fn poison(&self) -> Option<Poison> {
-        self.state.lock().poison.clone()
+    /// Whether a stage cannot get past this record here, and if so whether its process dies of that.
+    pub fn poisons(
+        &self,
+        stage: StageName,
+        point: &str,
+        place: &str,
+        text: impl FnOnce() -> String,
+    ) -> Option<bool> {
+        let mut state = self.state.lock();
+        let poison = state.poison.as_mut().filter(|poison| (poison.stage, poison.point) == (stage, point))?;
+        let is_it = match &poison.place {
+            Some(known) => known == place,
+            None => text().contains(&poison.needle),
+        };
+        is_it.then(|| {
+            poison.place = Some(place.to_owned());
+            poison.kills
+        })
     }
 
     pub fn cure(&self) {

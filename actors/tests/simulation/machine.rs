@@ -74,19 +74,14 @@ impl Machine for SimulatedMachine {
     fn at(&self, stage: StageName, point: &'static str, record: &Record) -> Option<Job> {
         let received = &record.received;
         let place = format!("{}/{}@{}", received.topic, received.partition, received.position.0);
-        let poison = self.faults.poison().filter(|poison| {
-            (poison.stage, poison.point) == (stage, point)
-                && format!("{:?}", record.message).contains(&poison.needle)
-        });
-        let kills = match &poison {
-            Some(poison) => poison.kills,
-            None => self.faults.strikes(Fault::Doom),
-        };
+        let poison = self.faults.poisons(stage, point, &place, || format!("{:?}", record.message));
+        let kills = poison.unwrap_or_else(|| self.faults.strikes(Fault::Doom));
         if !kills && poison.is_none() && !self.faults.strikes(Fault::Panic) {
             return None;
         }
         self.faults.blame(stage, place.clone());
-        self.scheduler.note(format_args!("{stage} {} at {point} of {place}", if kills { "dies" } else { "panics" }));
+        self.scheduler
+            .note(format_args!("{stage} {} at {point} of {place}", if kills { "dies" } else { "panics" }));
         if kills && poison.is_some() {
             self.faults.count_death(Fault::Doom);
         }

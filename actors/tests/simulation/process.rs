@@ -134,9 +134,13 @@ impl Start {
             true => {
                 let corpus = self.corpus;
                 let (clips, ontology) = (corpus.clips(), corpus.ontology());
-                Some(pipeline::offer(log, revision, &clips, corpus.labels(), &ontology).await.map_err(failed)?)
+                Some(
+                    pipeline::offer(log, revision, &clips, corpus.labels(), &ontology)
+                        .await
+                        .map_err(failed)?,
+                )
             }
-            false => None,
+            false => pipeline::inputs(log).await.map_err(failed)?.pop().map(|input| input.id),
         };
         let mut outcome = Ok(());
         let mut alive = self.stages.len();
@@ -179,7 +183,8 @@ impl Start {
         let groups = self.log.groups().await.unwrap_or_default();
         let fingerprint = self.revision.fingerprint(StageName::Reporter);
         let is_elsewhere = groups.iter().any(|group| {
-            (group.group.stage, group.group.fingerprint) == (StageName::Reporter, fingerprint) && group.lag == 0
+            (group.group.stage, group.group.fingerprint) == (StageName::Reporter, fingerprint)
+                && group.lag == 0
         });
         is_here || is_elsewhere
     }

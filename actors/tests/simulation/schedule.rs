@@ -44,6 +44,8 @@ const FAULTS_END: Duration = Duration::from_secs(120);
 const RESTART: Duration = Duration::from_secs(3);
 const NOTICE: Duration = Duration::from_secs(5);
 const SUSPENSION: Duration = Duration::from_secs(15);
+/// When a process that goes on alone is joined by those that have ended: it may have begun a new input.
+const REJOIN: Duration = Duration::from_secs(60);
 
 /// Folder in memory, where there is one.
 static MEMORY: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -131,6 +133,8 @@ struct Schedule {
     effort: Effort,
     revision: Revision,
     processes: Vec<Process>,
+    /// When a process ended last.
+    last_end: Duration,
     due: Arc<Mutex<Vec<Event>>>,
 }
 
@@ -177,6 +181,7 @@ impl Schedule {
             effort,
             revision,
             processes,
+            last_end: Duration::ZERO,
             due: Arc::default(),
             faults,
             scheduler,
@@ -223,6 +228,7 @@ impl Schedule {
             let due = std::mem::take(&mut *self.due.lock());
             due.into_iter().for_each(|event| self.happen(event));
             self.notice_ends();
+            self.rejoin();
             if !self.faults.are_over() {
                 self.strike();
             }
@@ -293,8 +299,25 @@ impl Schedule {
             log.suspend();
             self.processes[number].running = None;
             match outcome {
-                Ok(()) => self.processes[number].has_ended = true,
+                Ok(()) => {
+                    self.processes[number].has_ended = true;
+                    self.last_end = self.scheduler.now();
+                }
                 Err(_) => self.schedule(RESTART, Event::Start(number)),
+            }
+        }
+    }
+
+    /// A process that was killed after the end offers its input anew, for which the others are needed.
+    fn rejoin(&mut self) {
+        let ended = |process: &Process| process.has_ended;
+        if self.processes.iter().all(ended) || self.scheduler.now() < self.last_end + REJOIN {
+            return;
+        }
+        self.last_end = self.scheduler.now();
+        for number in 0..self.processes.len() {
+            if std::mem::take(&mut self.processes[number].has_ended) {
+                self.schedule(RESTART, Event::Start(number));
             }
         }
     }
@@ -408,7 +431,14 @@ impl Schedule {
         if published.map_err(|error| error.to_string())? != manifest {
             return Err("the manifest that was published is not that of the log".to_owned());
         }
-        Ok(manifest)
+        let mut rows = Vec::new();
+        for line in manifest.lines() {
+            let mut row: serde_json::Value = serde_json::from_str(line).map_err(|error| error.to_string())?;
+            // It names the media, whose bytes depend on which take was committed.
+            row.as_object_mut().and_then(|row| row.remove("lineage"));
+            rows.push(row.to_string());
+        }
+        Ok(rows.join("\n"))
     }
 }
 

@@ -208,7 +208,9 @@ impl Scheduler {
         ready.retain(|task| state.tasks.contains_key(task));
         let can_go_on: Vec<u64> = ready
             .iter()
-            .filter(|number| state.tasks.get(number).is_some_and(|task| !state.frozen.contains(&task.process)))
+            .filter(|number| {
+                state.tasks.get(number).is_some_and(|task| !state.frozen.contains(&task.process))
+            })
             .copied()
             .collect();
         if can_go_on.is_empty() {
