@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo test doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ test: ## set up, check and test everything, as continuous integration does
 	cargo build $(LOCKED) --release --workspace --bins --tests
 	$(call step,tests)
 	cargo test $(LOCKED) --release --workspace
+
+simulate: ## run SCHEDULES=2000 fresh schedules of the simulation, or tell every step of the one of SEED=N
+	SIMULATION_SCHEDULES=$(or $(SCHEDULES),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
+		cargo test $(LOCKED) --release -p counterpoint-actors --test simulation fresh -- --nocapture
 
 doc: ## write the reference of every crate to target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps

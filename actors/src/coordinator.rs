@@ -131,6 +131,9 @@ impl Coordinator {
                 if let Some(clip) = letter.clip {
                     self.ended(clip);
                 }
+                if let Some(Message::PoolComposed(composed)) = own(letter) {
+                    self.tally.composing.retain(|pool| *pool != composed.pool);
+                }
             }
             // The pool's clips have ended; only their samples are missing until it is put back.
             StageName::Composer => {
@@ -256,6 +259,11 @@ fn input_of(letter: &DeadLetter) -> Option<RecordId> {
     }
 }
 
+/// What this stage itself gave up on, if it can be read.
+fn own(letter: &DeadLetter) -> Option<Message> {
+    (letter.stage == STAGE).then(|| Message::decode(&letter.raw).ok()).flatten()
+}
+
 impl Stage for Coordinator {
     type Work = StoreListings;
 
@@ -301,11 +309,14 @@ impl Stage for Coordinator {
             }
             Message::DeadLetter(letter) => {
                 self.dead(letter);
-                if matches!(letter.stage, StageName::Fetcher | StageName::Source)
-                    && let Some(input) = input_of(letter)
-                {
-                    // The input will never be sealed. What it brought ends by itself, and the next input's
-                    // seal counts it; whoever waits for this one need not.
+                let unsealed = match (letter.stage, own(letter)) {
+                    (StageName::Fetcher | StageName::Source, _) => input_of(letter),
+                    (_, Some(Message::InputSealed(sealed))) => Some(sealed.input),
+                    _ => None,
+                };
+                if let Some(input) = unsealed {
+                    // The input's seal will never be read. What it brought ends by itself, and the next
+                    // input's seal counts it; whoever waits for this one need not.
                     self.finish(vec![input], &mut effects);
                 }
             }

@@ -96,12 +96,15 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
             key: letter.key.clone(),
         });
         let value = word.encode(level).map_err(|error| format::refused(&error))?;
+        // It is for the stage that gave up on it: under later settings its first copy is read from the
+        // beginning anyway. A compacted topic keeps this one only.
+        let reader = if topic.is_compacted() { letter.revision } else { revision };
         let back = Outgoing {
             topic,
             partition: letter.partition,
             key: letter.key,
             value: letter.raw,
-            headers: Headers { trace: None, revision: letter.revision, clip: letter.clip },
+            headers: Headers { trace: None, revision: reader, clip: letter.clip },
         };
         let word = Outgoing {
             topic: Topic::Runs,

@@ -34,7 +34,7 @@ pub mod sweep;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
-pub use supervisor::PipelineError;
+pub use supervisor::{PipelineError, Rebuilds};
 
 use crate::{
     media::Media,

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use actix::{Actor, Addr, Arbiter};
@@ -31,7 +31,7 @@ use crate::{
     revision::Revision,
     settings::{Effort, FetcherSettings, Settings},
     source::{Source, settling::Moment},
-    stage::{Phase, Stage, StageActor, StageHealth, StageOptions, Stop},
+    stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
 
@@ -64,6 +64,17 @@ pub struct Pipeline {
     pub tools: Arc<Tools>,
 }
 
+/// Begins a life of a stage, which tells of its health and listens to when it is to stop.
+pub type Begin = Box<dyn Fn(watch::Sender<StageHealth>, watch::Receiver<bool>) -> Life + Send + Sync>;
+
+/// The lives of a stage in a process.
+pub struct Lives {
+    /// Topics that it reads.
+    pub inputs: Vec<Topic>,
+    /// Begins the next one.
+    pub begin: Begin,
+}
+
 /// A pipeline at work.
 pub struct RunningPipeline {
     supervisor: Addr<Supervisor>,
@@ -85,12 +96,28 @@ impl Pipeline {
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
+        let (health, watched) = watch::channel(StageHealth::default());
+        let Lives { inputs, begin } = self.lives(stage, Process::this());
+        let reads = Reader { group: Group { stage, fingerprint: self.revision.fingerprint(stage) }, inputs };
+        let start = move |generation, supervisor| {
+            let arbiter = Arbiter::new();
+            let stop = watch::Sender::new(false);
+            let life = begin(health.clone(), stop.subscribe());
+            let actor = StageActor::new(stage, generation, life, stop, supervisor);
+            let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
+            (address.recipient(), arbiter)
+        };
+        StageHandle { stage, start: Box::new(start), reads, health: watched }
+    }
+
+    /// How a stage's lives begin in a process, one after the other.
+    pub fn lives(&self, stage: StageName, process: Process) -> Lives {
         let fingerprint = self.revision.fingerprint(stage);
         match stage {
             StageName::Fetcher => {
                 let (settings, rulebook) = (self.fetcher.clone(), Arc::clone(&self.rulebook));
                 let (source, seed) = (self.settings.source.clone(), self.settings.seed);
-                self.spawner(stage, move || {
+                self.begin(stage, process, move || {
                     Fetcher::new(settings.clone(), source.clone(), seed, Arc::clone(&rulebook), fingerprint)
                 })
             }
@@ -98,63 +125,51 @@ impl Pipeline {
                 let (settings, rulebook) = (self.settings.source.clone(), Arc::clone(&self.rulebook));
                 let judges =
                     [StageName::Decoder, StageName::Gate].map(|stage| self.revision.fingerprint(stage));
-                self.spawner(stage, move || {
+                self.begin(stage, process, move || {
                     Source::new(settings.clone(), Arc::clone(&rulebook), fingerprint, judges)
                 })
             }
             StageName::Curator => {
                 let rulebook = Arc::clone(&self.rulebook);
-                self.spawner(stage, move || Curator::new(Arc::clone(&rulebook), fingerprint))
+                self.begin(stage, process, move || Curator::new(Arc::clone(&rulebook), fingerprint))
             }
             StageName::Decoder => {
                 let settings = self.settings.decoder.clone();
-                self.spawner(stage, move || Decoder::new(settings.clone(), fingerprint))
+                self.begin(stage, process, move || Decoder::new(settings.clone(), fingerprint))
             }
             StageName::Gate => {
                 let settings = self.settings.gate.clone();
-                self.spawner(stage, move || Gate::new(settings.clone(), fingerprint))
+                self.begin(stage, process, move || Gate::new(settings.clone(), fingerprint))
             }
             StageName::Coordinator => {
                 let plan = self.plan.clone();
-                self.spawner(stage, move || Coordinator::new(plan.clone(), fingerprint))
+                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint))
             }
             StageName::Composer => {
                 let (plan, seed, relations) =
                     (self.plan.clone(), self.settings.seed, Arc::clone(&self.relations));
-                self.spawner(stage, move || {
+                self.begin(stage, process, move || {
                     Composer::new(plan.clone(), seed, Arc::clone(&relations), fingerprint)
                 })
             }
-            StageName::Reporter => self.spawner(stage, || Reporter),
+            StageName::Reporter => self.begin(stage, process, || Reporter),
         }
     }
 
-    fn spawner<S: Stage + Unpin>(
+    fn begin<S: Stage>(
         &self,
         stage: StageName,
+        process: Process,
         build: impl Fn() -> S + Send + Sync + 'static,
-    ) -> StageHandle {
+    ) -> Lives {
         let options = self.options(stage);
         let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
-        let (health, watched) = watch::channel(StageHealth::default());
-        let group = Group { stage, fingerprint: options.fingerprint };
-        let reads = Reader { group, inputs: build().profile().inputs };
-        let start = move |generation, supervisor| {
-            let arbiter = Arbiter::new();
-            health.send_modify(|health| health.phase = Phase::Joining);
-            let actor = StageActor::new(
-                build(),
-                generation,
-                options.clone(),
-                Arc::clone(&tools),
-                Arc::clone(&log),
-                health.clone(),
-                supervisor,
-            );
-            let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
-            (address.recipient(), arbiter)
-        };
-        StageHandle { stage, start: Box::new(start), reads, health: watched }
+        let inputs = build().profile().inputs;
+        let begin = Box::new(move |health, stop| {
+            let (options, process) = (options.clone(), process.clone());
+            live(build(), options, process, Arc::clone(&tools), Arc::clone(&log), health, stop)
+        });
+        Lives { inputs, begin }
     }
 
     fn options(&self, stage: StageName) -> StageOptions {
@@ -162,7 +177,6 @@ impl Pipeline {
             fingerprint: self.revision.fingerprint(stage),
             revision: Arc::new(self.revision.fingerprints()),
             instance: self.instance.clone(),
-            session: session(),
             concurrency: match stage {
                 StageName::Decoder => self.effort.workers(),
                 _ => 1,
@@ -172,13 +186,6 @@ impl Pipeline {
             patience: self.effort.patience(),
         }
     }
-}
-
-/// Names this process and no other, however soon its number is used again.
-fn session() -> String {
-    static SESSION: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let since_1970 = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    SESSION.get_or_init(|| format!("{}-{}", std::process::id(), since_1970().as_nanos())).clone()
 }
 
 impl RunningPipeline {

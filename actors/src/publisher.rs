@@ -36,7 +36,7 @@ impl Publisher {
     /// # Errors
     /// If the log cannot be read or a file cannot be written.
     pub fn publish(&self, tools: &Tools) -> Result<(), Fault> {
-        let folded = tokio::runtime::Handle::current().block_on(Projection::of(&*self.log, &self.revision));
+        let folded = futures::executor::block_on(Projection::of(&*self.log, &self.revision));
         let projection = folded.map_err(|error| Fault::Ours(error.to_string()))?;
         let made = MadeSamples::read(&self.out.join("samples"), &self.out);
         let json = |error: serde_json::Error| Fault::Record(error.to_string());

@@ -20,6 +20,26 @@ use crate::{
 const REBUILD_BUDGET: u32 = 5;
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 
+/// How often a stage was built anew since it last committed a record.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Rebuilds {
+    in_a_row: u32,
+    records: u64,
+}
+
+impl Rebuilds {
+    /// How long to wait before the next rebuild, given the records committed so far; `None` when it is time
+    /// to give up.
+    pub fn next(&mut self, records: u64) -> Option<Duration> {
+        if records > self.records {
+            self.in_a_row = 0;
+        }
+        self.records = records;
+        self.in_a_row += 1;
+        (self.in_a_row <= REBUILD_BUDGET).then(|| FIRST_BACKOFF * 2_u32.pow(self.in_a_row - 1))
+    }
+}
+
 /// The run cannot go on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{stage}: {reason}")]
@@ -45,8 +65,7 @@ pub(crate) struct StageHandle {
 struct Supervised {
     handle: StageHandle,
     generation: u32,
-    rebuilds: u32,
-    records_at_rebuild: u64,
+    rebuilds: Rebuilds,
     alive: Option<(Recipient<Stop>, Arbiter)>,
 }
 
@@ -66,7 +85,7 @@ impl Supervisor {
         ended: oneshot::Sender<Result<(), PipelineError>>,
     ) -> Self {
         let supervised =
-            |handle| Supervised { handle, generation: 0, rebuilds: 0, records_at_rebuild: 0, alive: None };
+            |handle| Supervised { handle, generation: 0, rebuilds: Rebuilds::default(), alive: None };
         Self {
             stages: stages.into_iter().map(supervised).collect(),
             outcome: Ok(()),
@@ -155,18 +174,12 @@ impl Handler<Ended> for Supervisor {
             Ending::Hopeless(reason) => self.fail(stage, reason, context),
             Ending::Fenced(reason) | Ending::Failed(reason) => {
                 let records = supervised.handle.health.borrow().records;
-                if records > supervised.records_at_rebuild {
-                    supervised.rebuilds = 0;
-                }
-                supervised.records_at_rebuild = records;
-                supervised.rebuilds += 1;
-                supervised.generation += 1;
-                if supervised.rebuilds > REBUILD_BUDGET {
+                let Some(backoff) = supervised.rebuilds.next(records) else {
                     return self.fail(stage, reason, context);
-                }
+                };
+                supervised.generation += 1;
                 tracing::warn!(%stage, reason, "stage actor ended");
                 ActorRebuilt { stage, generation: u64::from(supervised.generation) }.emit();
-                let backoff = FIRST_BACKOFF * 2_u32.pow(supervised.rebuilds - 1);
                 context.run_later(backoff, move |supervisor, context| supervisor.start(stage, context));
             }
         }

@@ -154,6 +154,7 @@ fn check_counts(evidence: &Evidence, audit: &mut Audit) {
     // Letters about no clip, and those of the reporter, may have been written after the end.
     let letters = evidence.letters.len() as u64;
     let of_clips = evidence.letters.iter().filter(|letter| letter.clip.is_some()).count() as u64;
+    let of_clips = of_clips.saturating_sub(given_up(Topic::DeadLetters));
     let counts = [
         ("accepted", finished.accepted, accepted.saturating_sub(given_up(Topic::Accepted))),
         ("rejected", finished.rejected, rejected.saturating_sub(given_up(Topic::Rejected))),

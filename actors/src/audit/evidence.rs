@@ -220,16 +220,23 @@ impl Evidence {
     }
 
     /// Whether the log says that nothing is to come: each input has its end, and nothing was put back or
-    /// sealed after the last one. An input that the source gave up on leaves clips on their way.
+    /// sealed after the last one. An input that the source, or its seal that the coordinator gave up on,
+    /// leaves clips on their way.
     pub fn is_at_rest(&self) -> bool {
         !self.inputs.is_empty()
             && self.inputs.is_subset(&self.finished_inputs)
             && !self.goes_on
-            && !self
-                .letters
-                .iter()
-                .any(|letter| matches!(letter.stage, StageName::Fetcher | StageName::Source))
+            && !self.letters.iter().any(|letter| match letter.stage {
+                StageName::Fetcher | StageName::Source => true,
+                StageName::Coordinator => letter.topic == Topic::Runs.to_string(),
+                _ => false,
+            })
             && !self.unreadable.iter().any(|(.., is_newer)| *is_newer)
+    }
+
+    /// Pools sealed.
+    pub fn pools(&self) -> usize {
+        self.pools.len()
     }
 
     /// Sum of the ids of the clips found.

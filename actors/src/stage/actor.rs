@@ -1,7 +1,6 @@
 //! The actor around a stage: mailboxes carry control, never data.
 
 use std::{
-    any::Any,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::Duration,
@@ -10,10 +9,10 @@ use std::{
 use actix::prelude::*;
 use counterpoint_log::{Group, Membership, Position, TopicLog};
 use counterpoint_messages::{Fingerprint, StageName, Topic};
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
 
-use super::{Order, Profile, Stage, cycle::Cycle, guard::panic_text};
+use super::{Order, Process, Profile, Stage, cycle::Cycle, guard::panic_text};
 use crate::{Tools, later::LaterRecord};
 
 /// How a stage is run; nothing here changes what comes out.
@@ -25,8 +24,6 @@ pub struct StageOptions {
     pub revision: Arc<BTreeSet<Fingerprint>>,
     /// Name of this instance in its group, stable over restarts.
     pub instance: String,
-    /// Name of this process, new with every start.
-    pub session: String,
     /// Pieces of work at once.
     pub concurrency: usize,
     /// Records read and not committed at once.
@@ -134,45 +131,53 @@ pub struct Ended {
     pub ending: Ending,
 }
 
-/// Runs one stage; the same code for every stage.
-pub struct StageActor<S: Stage> {
+/// A stage from its start to its end; ends by itself, or when it is told to.
+pub type Life = BoxFuture<'static, Ending>;
+
+/// Runs one stage, the same code for every stage, until it ends or `stop` says so.
+pub fn live<S: Stage>(
+    stage: S,
+    options: StageOptions,
+    process: Process,
+    tools: Arc<Tools>,
+    log: Arc<dyn TopicLog>,
+    health: watch::Sender<StageHealth>,
+    stop: watch::Receiver<bool>,
+) -> Life {
+    health.send_modify(|health| health.phase = Phase::Joining);
+    let cycle = Cycle::new(stage, options, process, tools, log, health);
+    let life = std::panic::AssertUnwindSafe(cycle.run(stop)).catch_unwind();
+    life.map(|ended| ended.unwrap_or_else(|panic| Ending::Failed(panic_text(&*panic)))).boxed()
+}
+
+/// The actor around a stage's life.
+pub struct StageActor {
     name: StageName,
     generation: u32,
-    cycle: Option<Cycle<S>>,
+    life: Option<Life>,
     stop: watch::Sender<bool>,
     supervisor: Recipient<Ended>,
 }
 
-impl<S: Stage> StageActor<S> {
-    /// An actor that begins as soon as it is started.
+impl StageActor {
+    /// An actor that begins its life as soon as it is started; `stop` is what the life listens to.
     pub fn new(
-        stage: S,
+        name: StageName,
         generation: u32,
-        options: StageOptions,
-        tools: Arc<Tools>,
-        log: Arc<dyn TopicLog>,
-        health: watch::Sender<StageHealth>,
+        life: Life,
+        stop: watch::Sender<bool>,
         supervisor: Recipient<Ended>,
     ) -> Self {
-        Self {
-            name: stage.profile().stage,
-            generation,
-            cycle: Some(Cycle::new(stage, options, tools, log, health)),
-            stop: watch::Sender::new(false),
-            supervisor,
-        }
+        Self { name, generation, life: Some(life), stop, supervisor }
     }
 }
 
-impl<S: Stage + Unpin> Actor for StageActor<S> {
+impl Actor for StageActor {
     type Context = Context<Self>;
 
     fn started(&mut self, context: &mut Self::Context) {
-        let Some(cycle) = self.cycle.take() else { return };
-        let life = std::panic::AssertUnwindSafe(cycle.run(self.stop.subscribe())).catch_unwind();
-        let life = life.into_actor(self).map(|ended, actor, context| {
-            let ending =
-                ended.unwrap_or_else(|panic: Box<dyn Any + Send>| Ending::Failed(panic_text(&*panic)));
+        let Some(life) = self.life.take() else { return };
+        let life = life.into_actor(self).map(|ending, actor, context| {
             let ended = Ended { stage: actor.name, generation: actor.generation, ending };
             let told = actor.supervisor.send(ended).into_actor(actor);
             context.wait(told.map(|_, _, context| context.stop()));
@@ -181,7 +186,7 @@ impl<S: Stage + Unpin> Actor for StageActor<S> {
     }
 }
 
-impl<S: Stage + Unpin> Handler<Stop> for StageActor<S> {
+impl Handler<Stop> for StageActor {
     type Result = ();
 
     fn handle(&mut self, _: Stop, _: &mut Self::Context) {

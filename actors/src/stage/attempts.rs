@@ -8,29 +8,19 @@
 //! Where the work is blameless (see [`super::Profile`]) the marker is withdrawn once it is planned: a process
 //! that is killed by chance during a long piece of work proves nothing against the record.
 //!
-//! One stage of a process at a time has a record announced ([`suspect`]): a record that kills the process
+//! One stage of a process at a time has a record announced ([`super::process::Suspect`]): a record that kills the process
 //! each time must not take an innocent one of another stage with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint_log::{Position, Received, StateEntry};
 use counterpoint_messages::Topic;
-use tokio::sync::{Mutex, MutexGuard};
 
 /// Attempts after which a record goes to dead letters.
 pub(super) const MAX_ATTEMPTS: u32 = 3;
 
 const OPEN: &[u8] = b"!open";
 const ATTEMPT: &str = "!attempt/";
-
-/// Held by the stage whose record a death of this process would be put down to.
-pub(super) type Suspect = MutexGuard<'static, ()>;
-
-/// Waits until no other stage of this process is under suspicion.
-pub(super) async fn suspect() -> Suspect {
-    static SUSPECT: Mutex<()> = Mutex::const_new(());
-    SUSPECT.lock().await
-}
 
 /// What is known of earlier attempts.
 #[derive(Debug, Default)]

@@ -1,11 +1,10 @@
 use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
+    collections::BTreeMap,
+    time::{Duration, Instant},
 };
 
 use counterpoint_log::{Commit, Headers, Outgoing, Position, StateEntry};
 use counterpoint_messages::{EncodeError, Fingerprint, FormatLevel, Topic, TraceParent, partition_of};
-use tokio::time::Instant;
 
 use super::Output;
 
@@ -20,7 +19,7 @@ const FULL_BYTES: usize = 1 << 20;
 pub(super) struct Batch {
     outputs: Vec<Outgoing>,
     /// The last change of a key wins.
-    state: HashMap<(u32, Vec<u8>), Option<Vec<u8>>>,
+    state: BTreeMap<(u32, Vec<u8>), Option<Vec<u8>>>,
     positions: BTreeMap<(Topic, u32), Position>,
     records: usize,
     bytes: usize,
@@ -29,7 +28,14 @@ pub(super) struct Batch {
 
 impl Batch {
     pub fn is_empty(&self) -> bool {
-        self.since.is_none()
+        self.outputs.is_empty() && self.state.is_empty() && self.records == 0
+    }
+
+    /// What is in it has waited since now, unless some of it did before.
+    pub fn wait_from(&mut self, now: Instant) {
+        if !self.is_empty() {
+            self.since.get_or_insert(now);
+        }
     }
 
     /// When the batch has waited long enough.
@@ -56,7 +62,6 @@ impl Batch {
     }
 
     pub fn add(&mut self, outputs: Vec<Outgoing>, state: Vec<StateEntry>) {
-        self.since.get_or_insert_with(Instant::now);
         self.bytes += outputs.iter().map(|output| output.key.len() + output.value.len()).sum::<usize>();
         self.outputs.extend(outputs);
         for entry in state {
@@ -66,22 +71,19 @@ impl Batch {
     }
 
     pub fn reach(&mut self, topic: Topic, partition: u32, position: Position) {
-        self.since.get_or_insert_with(Instant::now);
         self.records += 1;
         self.positions.insert((topic, partition), position);
     }
 
     pub fn take(&mut self) -> Commit {
         let batch = std::mem::take(self);
-        let mut state: Vec<_> = batch
-            .state
-            .into_iter()
-            .map(|((partition, key), value)| StateEntry { partition, key, value })
-            .collect();
-        state.sort_by(|a, b| (a.partition, &a.key).cmp(&(b.partition, &b.key)));
         Commit {
             outputs: batch.outputs,
-            state,
+            state: batch
+                .state
+                .into_iter()
+                .map(|((partition, key), value)| StateEntry { partition, key, value })
+                .collect(),
             positions: batch
                 .positions
                 .into_iter()

@@ -1,24 +1,25 @@
 //! The life of a stage: read, plan, work, conclude, commit.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use counterpoint_log::{Epoch, Event, EventStream, LogError, Member, Position, TopicLog};
 use counterpoint_messages::{FormatLevel, Topic};
 use counterpoint_telemetry::events::{self, Event as _};
-use futures::StreamExt;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{Instant, sleep_until},
-};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::sync::{oneshot, watch};
 
 use super::{
     Order, Profile, Stage, Work,
     actor::{Ending, Phase, StageHealth, StageOptions},
-    attempts::{Attempts, Suspect},
+    attempts::Attempts,
     batch::Batch,
     failpoints,
     lane::Lane,
+    process::{Process, Suspect},
     records::Returned,
 };
 use crate::{Tools, format};
@@ -28,12 +29,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 pub(super) type Place = (Topic, u32);
 pub(super) type Outcome<S> = <<S as Stage>::Work as Work>::Outcome;
+/// A piece of work under way; without a result if it could not be run.
+type Running<S> = BoxFuture<'static, Result<Returned<Outcome<S>>, oneshot::error::RecvError>>;
 
 /// A stage at work.
 pub(super) struct Cycle<S: Stage> {
     pub(super) stage: S,
     pub(super) profile: Profile,
     pub(super) options: StageOptions,
+    pub(super) process: Process,
     pub(super) tools: Arc<Tools>,
     pub(super) log: Arc<dyn TopicLog>,
     /// Counts assignments, so that work begun under an earlier one is recognised when it comes back.
@@ -44,7 +48,7 @@ pub(super) struct Cycle<S: Stage> {
     pub(super) batch: Batch,
     /// Format level of the log when the partitions were assigned.
     pub(super) level: FormatLevel,
-    pub(super) running: JoinSet<Returned<Outcome<S>>>,
+    pub(super) running: FuturesUnordered<Running<S>>,
     pub(super) health: watch::Sender<StageHealth>,
     member: Option<Box<dyn Member>>,
     epoch: Option<Epoch>,
@@ -74,6 +78,7 @@ impl<S: Stage> Cycle<S> {
     pub fn new(
         stage: S,
         options: StageOptions,
+        process: Process,
         tools: Arc<Tools>,
         log: Arc<dyn TopicLog>,
         health: watch::Sender<StageHealth>,
@@ -82,6 +87,7 @@ impl<S: Stage> Cycle<S> {
             profile: stage.profile(),
             stage,
             options,
+            process,
             tools,
             log,
             generation: 0,
@@ -90,7 +96,7 @@ impl<S: Stage> Cycle<S> {
             suspect: None,
             batch: Batch::default(),
             level: FormatLevel::FIRST,
-            running: JoinSet::new(),
+            running: FuturesUnordered::new(),
             health,
             member: None,
             epoch: None,
@@ -121,7 +127,7 @@ impl<S: Stage> Cycle<S> {
             }
         };
         self.suspect = None;
-        self.running.abort_all();
+        self.running.clear();
         if let Some(member) = &self.member {
             // Where this fails the lease runs out by itself.
             let _ = member.leave().await;
@@ -139,11 +145,13 @@ impl<S: Stage> Cycle<S> {
             self.draining = true;
             self.lanes.values_mut().for_each(Lane::forget_waiting);
         }
-        let may_go_on = self.paused.as_ref().is_none_or(|pause| pause.until <= Instant::now());
+        let may_go_on = self.paused.as_ref().is_none_or(|pause| pause.until <= self.now());
         if may_go_on && !self.draining {
             self.start_work().await?;
         }
         self.harvest();
+        let now = self.now();
+        self.batch.wait_from(now);
         if self.commit_is_due() {
             self.commit().await?;
             if self.running.is_empty() {
@@ -162,6 +170,10 @@ impl<S: Stage> Cycle<S> {
         }
         let wake =
             if may_go_on { self.batch.deadline() } else { self.paused.as_ref().map(|pause| pause.until) };
+        let woken = match wake {
+            Some(deadline) => self.process.machine().sleep_until(deadline),
+            None => std::future::pending().boxed(),
+        };
         let (has_credit, draining) = (self.has_credit(), self.draining);
         self.publish();
         tokio::select! {
@@ -171,10 +183,13 @@ impl<S: Stage> Cycle<S> {
                     return Ok(Some(Ending::Stopped));
                 }
             }
-            Some(returned) = self.running.join_next(), if !self.running.is_empty() => {
+            Some(returned) = self.running.next(), if !self.running.is_empty() => {
                 match returned {
                     Ok(returned) => self.work_returned(returned)?,
-                    Err(error) => return Err(Halt::Ending(Ending::Failed(error.to_string()))),
+                    Err(_) => {
+                        let reason = "a piece of work ended without a result".to_owned();
+                        return Err(Halt::Ending(Ending::Failed(reason)));
+                    }
                 }
             }
             event = events.next(), if has_credit && !draining => {
@@ -187,12 +202,7 @@ impl<S: Stage> Cycle<S> {
                     }
                 }
             }
-            () = async {
-                match wake {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => std::future::pending().await,
-                }
-            } => {}
+            () = woken => {}
         }
         Ok(None)
     }
@@ -229,7 +239,7 @@ impl<S: Stage> Cycle<S> {
                     }
                 }
                 let (attempts, own) =
-                    Attempts::restore(&self.options.session, &partitions, state, self.options.max_records);
+                    Attempts::restore(self.process.session(), &partitions, state, self.options.max_records);
                 self.attempts = attempts;
                 if let Err(error) = self.stage.restore(&own) {
                     return Err(Halt::Ending(Ending::Hopeless(error.to_string())));
@@ -291,7 +301,7 @@ impl<S: Stage> Cycle<S> {
     }
 
     async fn start_work(&mut self) -> Result<(), Halt> {
-        while self.can_start() && !self.batch.is_due(Instant::now()) {
+        while self.can_start() && !self.batch.is_due(self.now()) {
             let Some((place, position)) = self.next_waiting() else { break };
             self.start(place, position).await?;
         }
@@ -314,7 +324,7 @@ impl<S: Stage> Cycle<S> {
 
     fn commit_is_due(&self) -> bool {
         let idle = self.running.is_empty() && (self.caught_up || self.draining) && !self.can_start();
-        !self.batch.is_empty() && (idle || self.batch.is_due(Instant::now()))
+        !self.batch.is_empty() && (idle || self.batch.is_due(self.now()))
     }
 
     pub(super) async fn commit(&mut self) -> Result<(), Halt> {
@@ -326,7 +336,7 @@ impl<S: Stage> Cycle<S> {
         failpoints::before_commit(self.profile.stage);
         let commit = self.batch.take();
         let positions = commit.positions.clone();
-        let started = Instant::now();
+        let started = self.now();
         if let Err(error) = member.commit(epoch, commit).await {
             // Nothing of it is durable: go back to what is and do it again. What finished since must not be
             // committed without it.
@@ -341,7 +351,7 @@ impl<S: Stage> Cycle<S> {
             stage: self.profile.stage,
             records: records as u64,
             outputs: outputs as u64,
-            duration: started.elapsed(),
+            duration: self.now() - started,
         }
         .emit();
         self.health.send_modify(|health| {
@@ -358,7 +368,7 @@ impl<S: Stage> Cycle<S> {
     async fn go_back(&mut self) -> Result<(), Halt> {
         self.suspect = None;
         if let Some(pause) = &self.paused {
-            sleep_until(pause.until).await;
+            self.process.machine().sleep_until(pause.until).await;
         }
         self.generation += 1;
         self.harvest();
@@ -391,7 +401,7 @@ impl<S: Stage> Cycle<S> {
 
     /// Waits before the next try, longer each time; gives up when the fault outlasts its patience.
     pub(super) fn pause(&mut self, cause: &str) -> Result<(), Halt> {
-        let now = Instant::now();
+        let now = self.now();
         let (since, step) = match &self.paused {
             Some(pause) => (pause.since, (pause.step * 2).min(LONGEST_PAUSE)),
             None => (now, FIRST_PAUSE),
@@ -421,6 +431,10 @@ impl<S: Stage> Cycle<S> {
             self.batch.add(vec![], self.attempts.close());
         }
         self.commit().await
+    }
+
+    fn now(&self) -> Instant {
+        self.process.machine().now()
     }
 
     fn has_credit(&self) -> bool {

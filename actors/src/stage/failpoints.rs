@@ -7,31 +7,19 @@
 use counterpoint_log::failpoints;
 use counterpoint_messages::StageName;
 
-use super::Record;
+use super::{Record, process::Job};
 
-/// Fails here if a test asked for it.
-pub(super) fn reached(stage: StageName, point: &str, record: &Record) {
-    Point::of(stage, point, record).reached();
+/// Fails where and when it is run, if a test asked for it.
+pub(super) fn at(stage: StageName, point: &str, record: &Record) -> Option<Job> {
+    failpoints::is_armed().then(|| {
+        let (name, message) = (format!("{stage}::{point}"), format!("{:?}", record.message));
+        Box::new(move || failpoints::reached(&name, &message)) as Job
+    })
 }
 
 /// Fails here if a test asked for it, whatever the commit holds.
 pub(super) fn before_commit(stage: StageName) {
     if failpoints::is_armed() {
         failpoints::reached(&format!("{stage}::commit"), "");
-    }
-}
-
-/// A point that is reached on another thread than the one that knows the record.
-pub(super) struct Point(Option<(String, String)>);
-
-impl Point {
-    pub fn of(stage: StageName, point: &str, record: &Record) -> Self {
-        Self(failpoints::is_armed().then(|| (format!("{stage}::{point}"), format!("{:?}", record.message))))
-    }
-
-    pub fn reached(&self) {
-        if let Some((name, message)) = &self.0 {
-            failpoints::reached(name, message);
-        }
     }
 }

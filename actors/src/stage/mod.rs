@@ -3,7 +3,7 @@
 //! A stage is a pure state machine: given its state and a record it plans work, and turns what came of
 //! the work into effects. It has no clock, no IO, no actix and no tokio, so the same stage runs on every
 //! engine of the log and under any scheduler. Work is the part that does IO; it runs on a thread of its
-//! own and is handed its [`Tools`].
+//! own and is handed its [`Tools`]. Clock and threads are those of a [`Machine`].
 
 mod actor;
 mod attempts;
@@ -12,6 +12,7 @@ mod cycle;
 mod failpoints;
 mod guard;
 mod lane;
+mod process;
 mod records;
 
 use std::fmt;
@@ -19,7 +20,8 @@ use std::fmt;
 use counterpoint_log::{Received, StateEntry};
 use counterpoint_messages::{Message, RecordId, StageName, Topic, TraceParent};
 
-pub use actor::{Ended, Ending, Phase, StageActor, StageHealth, StageOptions, Stop};
+pub use actor::{Ended, Ending, Life, Phase, StageActor, StageHealth, StageOptions, Stop, live};
+pub use process::{Job, Machine, Process};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::Tools;

@@ -1,6 +1,6 @@
 //! What happens to one record: planned, worked on, concluded, or tried again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use counterpoint_log::{Outgoing, Position, Received};
 use counterpoint_messages::{
@@ -10,16 +10,16 @@ use counterpoint_telemetry::{
     events::{self, Event},
     span, trace,
 };
-use tokio::time::Instant;
+use futures::FutureExt;
+use tokio::sync::oneshot;
 use tracing::Span;
 
 use super::{
     Effects, Fault, Order, Output, Record, Stage, Step, Trace, Work,
     actor::Ending,
-    attempts::{MAX_ATTEMPTS, suspect},
+    attempts::MAX_ATTEMPTS,
     batch::outgoing,
     cycle::{Cycle, Halt, Outcome, Place},
-    failpoints,
     guard::guarded,
     lane::{Finished, Status},
 };
@@ -60,7 +60,7 @@ impl<S: Stage> Cycle<S> {
                 return self.give_up(&received, MAX_ATTEMPTS, reason);
             }
             if self.suspect.is_none() {
-                self.suspect = Some(suspect().await);
+                self.suspect = Some(self.process.suspect().await);
             }
             self.announce(&received, tried + 1).await?;
         }
@@ -73,11 +73,11 @@ impl<S: Stage> Cycle<S> {
             trace::continue_from(&span, parent);
         }
         let record = Record { message, received };
-        let started = Instant::now();
-        let (stage, name) = (&mut self.stage, self.profile.stage);
+        let (stage, name, machine) = (&mut self.stage, self.profile.stage, self.process.machine());
+        let started = machine.now();
         let planned = span.in_scope(|| {
             guarded(|| {
-                failpoints::reached(name, "plan", &record);
+                machine.at(name, "plan", &record).into_iter().for_each(|strike| strike());
                 stage.plan(&record)
             })
         });
@@ -117,20 +117,24 @@ impl<S: Stage> Cycle<S> {
     fn spawn(&mut self, place: Place, work: S::Work, record: &Record, span: Span) {
         let (generation, tools) = (self.generation, Arc::clone(&self.tools));
         let position = record.received.position;
-        let started = Instant::now();
-        let [before, after] =
-            ["work", "worked"].map(|point| failpoints::Point::of(self.profile.stage, point, record));
-        self.running.spawn_blocking(move || {
+        let machine = self.process.machine();
+        let started = machine.now();
+        let [before, after] = ["work", "worked"].map(|point| machine.at(self.profile.stage, point, record));
+        let (sender, returned) = oneshot::channel();
+        let job = move || {
             let result = span.in_scope(|| {
                 guarded(|| {
-                    before.reached();
+                    before.into_iter().for_each(|strike| strike());
                     let outcome = work.perform(&tools);
-                    after.reached();
+                    after.into_iter().for_each(|strike| strike());
                     outcome
                 })
             });
-            Returned { generation, place, position, span, started, result }
-        });
+            // Nobody listens when the stage has ended in the meantime.
+            let _ = sender.send(Returned { generation, place, position, span, started, result });
+        };
+        let performed = machine.perform(Box::new(job));
+        self.running.push(performed.then(|()| returned).boxed());
     }
 
     pub(super) fn work_returned(&mut self, returned: Returned<Outcome<S>>) -> Result<(), Halt> {
@@ -144,16 +148,17 @@ impl<S: Stage> Cycle<S> {
             Ok(Ok(outcome)) => S::Work::media_seconds(outcome),
             _ => 0.0,
         };
-        events::WorkDone { stage: self.profile.stage, duration: started.elapsed(), media_seconds }.emit();
+        let now = self.process.machine().now();
+        events::WorkDone { stage: self.profile.stage, duration: now - started, media_seconds }.emit();
         match result {
             Ok(Ok(outcome)) => {
                 self.resume();
-                let (stage, name) = (&mut self.stage, self.profile.stage);
+                let (stage, name, machine) = (&mut self.stage, self.profile.stage, self.process.machine());
                 let concluded = span.in_scope(|| {
                     guarded(|| {
-                        failpoints::reached(name, "conclude", &record);
+                        machine.at(name, "conclude", &record).into_iter().for_each(|strike| strike());
                         let effects = stage.conclude(&record, outcome);
-                        failpoints::reached(name, "concluded", &record);
+                        machine.at(name, "concluded", &record).into_iter().for_each(|strike| strike());
                         effects
                     })
                 });

@@ -154,18 +154,25 @@ fn a_pool_that_is_put_back_is_composed_before_the_run_ends() {
 /// A record that was put back under one revision must not unbalance the next one, which never met its letter.
 #[test]
 fn a_later_revision_is_not_unbalanced_by_what_was_put_back_before() {
-    let scenario = scenario();
-    let mut harness = Harness::with_clips(8);
-    let log = memory();
-    fail::cfg("decoder::plan", &format!("return(panic:{})", Harness::video(3))).unwrap();
-    assert_eq!(harness.run(&log).dead_letters, 1);
-    scenario.teardown();
-    actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
-    assert_eq!(harness.run(&log).accepted, 8);
-    harness.settings.decoder.loudness_lufs = -20.0;
-    let summary = harness.run(&log);
-    assert_adds_up(&summary);
-    assert_eq!((summary.accepted, summary.dead_letters), (8, 0));
+    let _scenario = scenario();
+    for stage in [StageName::Decoder, StageName::Gate] {
+        let mut harness = Harness::with_clips(8);
+        let log = memory();
+        let name = format!("{stage}::plan");
+        fail::cfg(&name, &format!("return(panic:{})", Harness::video(3))).unwrap();
+        assert_eq!(harness.run(&log).dead_letters, 1);
+        fail::remove(&name);
+        actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+        assert_eq!(harness.run(&log).accepted, 8);
+        match stage {
+            StageName::Decoder => harness.settings.decoder.loudness_lufs = -20.0,
+            _ => harness.settings.gate.motion_min = 0.5,
+        }
+        let summary = harness.run(&log);
+        assert_adds_up(&summary);
+        assert_eq!((summary.decoded, summary.dead_letters), (8, 0), "{stage}");
+        assert_eq!(summary.accepted, if stage == StageName::Decoder { 8 } else { 0 });
+    }
 }
 
 #[test]

@@ -30,7 +30,9 @@ impl MemoryMember {
 
     fn release(&self) {
         self.signals.leave();
-        self.store.release(self.group, self.holder.member);
+        if self.holder.process.check().is_ok() {
+            self.store.release(self.group, self.holder.member);
+        }
     }
 }
 
@@ -38,6 +40,7 @@ impl MemoryMember {
 impl Member for MemoryMember {
     async fn commit(&self, epoch: Epoch, commit: Commit) -> Result<(), LogError> {
         checks::commit(&commit, &self.inputs, self.store.partitions)?;
+        self.holder.process.check()?;
         self.store.commit(self.group, self.holder.member, epoch, commit)
     }
 
@@ -93,6 +96,7 @@ impl Session for MemorySession {
         if self.signals.has_left() {
             return Ok(Claim::Left);
         }
+        self.holder.process.check()?;
         Ok(self.store.claim(self.group, &self.holder))
     }
 

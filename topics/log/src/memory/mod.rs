@@ -48,8 +48,20 @@ impl MemoryLog {
     /// Lets the other processes take over this one's groups, as if it had been suspended until its leases
     /// ran out. It is not told, and is fenced as soon as somebody did.
     pub fn suspend(&self) {
-        self.process.suspend();
+        self.process.suspend(true);
         self.store.wake();
+    }
+
+    /// Lets a suspended process keep those of its groups that nobody took over, as if it had renewed their
+    /// leases.
+    pub fn resume(&self) {
+        self.process.suspend(false);
+    }
+
+    /// Nothing that this process does from now on has any effect, as if it had been killed. Its groups stay
+    /// its own until [`MemoryLog::suspend`] says that this was noticed.
+    pub fn kill(&self) {
+        self.process.kill();
     }
 }
 
@@ -68,6 +80,7 @@ impl TopicLog for MemoryLog {
 
     async fn append(&self, records: Vec<Outgoing>) -> Result<(), LogError> {
         checks::outputs(&records, self.store.partitions)?;
+        self.process.check()?;
         self.store.append(records);
         Ok(())
     }

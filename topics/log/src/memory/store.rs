@@ -27,15 +27,29 @@ type Clock = Box<dyn Fn() -> i64 + Send + Sync>;
 pub(super) struct Process {
     name: String,
     suspended: AtomicBool,
+    dead: AtomicBool,
 }
 
 impl Process {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), suspended: AtomicBool::new(false) }
+        Self { name: name.to_owned(), suspended: AtomicBool::new(false), dead: AtomicBool::new(false) }
     }
 
-    pub(super) fn suspend(&self) {
-        self.suspended.store(true, Ordering::SeqCst);
+    pub(super) fn suspend(&self, suspended: bool) {
+        self.suspended.store(suspended, Ordering::SeqCst);
+    }
+
+    pub(super) fn kill(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    /// Refuses what a process does that was killed.
+    pub(super) fn check(&self) -> Result<(), LogError> {
+        if self.dead.load(Ordering::SeqCst) {
+            let detail = "it was killed".to_owned();
+            return Err(LogError::Unavailable { place: self.name.clone(), detail });
+        }
+        Ok(())
     }
 }
 

@@ -1,0 +1,94 @@
+//! Media workers that copy instead of decoding, and fail when they are told to.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use counterpoint_actors::{
+    media::{Media, Parents, PreparedFiles},
+    stage::Fault as Failed,
+};
+use counterpoint_core::media_job::{
+    ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest,
+};
+use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
+
+use crate::{
+    faults::{Fault, Faults},
+    scheduler::Scheduler,
+};
+
+pub struct SimulatedWorkers {
+    pub scheduler: Arc<Scheduler>,
+    pub faults: Arc<Faults>,
+}
+
+impl SimulatedWorkers {
+    fn write(&self, scratch: &Path, what: &str, bytes: &[u8]) -> Result<tempfile::TempPath, Failed> {
+        let ours = |error: std::io::Error| Failed::Ours(error.to_string());
+        // Encoding the same clip again need not give the same bytes.
+        let take = self.scheduler.pick(2);
+        let path: PathBuf = scratch.join(format!("{what}-{}", self.scheduler.pick(usize::MAX)));
+        fs::write(&path, [format!("{what}, take {take}, of ").as_bytes(), bytes].concat()).map_err(ours)?;
+        tempfile::TempPath::try_from_path(path).map_err(ours)
+    }
+}
+
+impl Media for SimulatedWorkers {
+    fn parallelism(&self) -> usize {
+        2
+    }
+
+    fn prepare(
+        &self,
+        input: &Path,
+        _: &PrepareRequest,
+        scratch: &Path,
+    ) -> Result<Result<PreparedFiles, MediaReject>, Failed> {
+        if self.faults.strikes(Fault::WorkerLost) {
+            return Err(Failed::Ours("the media worker does not answer".to_owned()));
+        }
+        if self.faults.strikes(Fault::WorkerCrash) {
+            return Err(Failed::Record("the media worker died of signal 11".to_owned()));
+        }
+        let bytes = fs::read(input).map_err(|error| Failed::Ours(error.to_string()))?;
+        if bytes.starts_with(b"bad") {
+            return Ok(Err(MediaReject::new(RejectReason::NotMedia, "it holds text")));
+        }
+        let outcome = PrepareOutcome {
+            container: ContainerFacts {
+                container: "mp4".to_owned(),
+                video_codec: "h264".to_owned(),
+                audio_codec: "aac".to_owned(),
+                width: 64,
+                height: 48,
+                frame_rate: 25.0,
+                duration_ms: 10_000,
+                sample_rate: 48_000,
+                channels: 2,
+            },
+            statistics: SignalStatistics {
+                loudness_lufs: -20.0,
+                silent_share: 0.0,
+                black_share: 0.0,
+                motion: if bytes.starts_with(b"still") { 0.0 } else { 0.1 },
+                cuts: 0,
+            },
+            duration_ms: 10_000,
+            padded_ms: 0,
+        };
+        let (video, sound) = (self.write(scratch, "picture", &bytes)?, self.write(scratch, "sound", &bytes)?);
+        Ok(Ok(PreparedFiles { video, sound, outcome }))
+    }
+
+    fn compose(
+        &self,
+        _: &ComposeRequest,
+        _: &Parents,
+        _: &Path,
+    ) -> Result<Result<ComposeOutcome, MediaReject>, Failed> {
+        Err(Failed::Record("no sample is made into a file here".to_owned()))
+    }
+}
