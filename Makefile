@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo test doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo test kafka doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,10 @@ test: ## set up, check and test everything, as continuous integration does
 	cargo build $(LOCKED) --release --workspace --bins --tests
 	$(call step,tests)
 	cargo test $(LOCKED) --release --workspace
+
+kafka: ## start a Kafka broker on port 9092 that keeps its data in out/kafka
+	@ops/setup.sh test
+	cargo run $(LOCKED) --release -p counterpoint-servers -- kafka --port 9092 --folder out/kafka
 
 doc: ## write the reference of every crate to target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps

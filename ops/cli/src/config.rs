@@ -1,6 +1,7 @@
 //! Settings: defaults, then the TOML file, then the environment, then flags.
 
 mod problem;
+mod topics;
 
 use std::path::Path;
 
@@ -16,6 +17,7 @@ use figment::{
 use serde::{Deserialize, Serialize};
 
 use self::problem::{describe, origin};
+pub use self::topics::TopicSettings;
 use crate::{args::Common, output::Failure};
 
 const PREFIX: &str = "COUNTERPOINT_";
@@ -42,23 +44,6 @@ pub struct Config {
     pub topics: TopicSettings,
 }
 
-/// The topic log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TopicSettings {
-    /// Partitions of the topics that clips flow on, fixed when the log is made.
-    pub partitions: u32,
-    /// Whether the user gave the partitions, so that another number in the log is worth an error.
-    #[serde(skip)]
-    pub are_partitions_given: bool,
-}
-
-impl Default for TopicSettings {
-    fn default() -> Self {
-        Self { partitions: 4, are_partitions_given: false }
-    }
-}
-
 impl Config {
     /// Reads the settings.
     pub fn load(common: &Common) -> Result<Self, Failure> {
@@ -72,8 +57,12 @@ impl Config {
         }
         let environment = Env::prefixed(PREFIX)
             .filter(|name| LOG_VARIABLE.strip_prefix(PREFIX).is_none_or(|log| name != log))
+            .filter(|name| !topics::is_property(name.as_str()))
             .split("__");
-        let figment = figment.merge(environment);
+        let mut figment = figment.merge(environment);
+        for (name, value) in topics::properties_of_environment() {
+            figment = figment.merge((format!("topics.kafka.{name}"), value));
+        }
         let mut config: Self = figment.extract().map_err(|error| {
             let problems: Vec<_> = error.into_iter().map(|error| describe(&figment, &error)).collect();
             Failure::usage(problems.join("\n"))

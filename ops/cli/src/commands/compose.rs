@@ -53,12 +53,12 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
     let plan = arguments.plan.as_deref().map(plan).transpose()?;
     let (run, store, mut samples) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.from).await?;
-        let store = Store::open(&objects(&arguments.from))?;
+        let store = Store::open(&objects(&arguments.from)).map_err(anyhow::Error::from)?;
         let samples = match (plan, arguments.seed) {
             (None, None) => samples_of(&*run.log, &run.revision).await?,
             (plan, seed) => composed_anew(&run, &store, plan, seed).await?,
         };
-        anyhow::Ok((run, store, samples))
+        Ok::<_, Failure>((run, store, samples))
     })?;
     if !arguments.recipes.is_empty() {
         samples.retain(|sample| arguments.recipes.contains(&sample.recipe.name()));
