@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate chaos kafka doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,14 @@ test: ## set up, check and test everything, as continuous integration does
 simulate: ## run SCHEDULES=2000 fresh schedules of the simulation, or tell every step of the one of SEED=N
 	SIMULATION_SCHEDULES=$(or $(SCHEDULES),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
 		cargo test $(LOCKED) --release -p counterpoint-actors --test simulation fresh -- --nocapture
+
+chaos: ## kill the program KILLS=200 times on each engine, and hold what comes of it against the guarantee
+	CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),CHAOS_SEED=$(SEED)) \
+		cargo test $(LOCKED) --release -p counterpoint-tests --test chaos -- --nocapture --test-threads=1
+
+kafka: ## start a Kafka broker on port 9092 that keeps its data in out/kafka
+	@ops/setup.sh test
+	cargo run $(LOCKED) --release -p counterpoint-servers -- kafka --port 9092 --folder out/kafka
 
 doc: ## write the reference of every crate to target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps

@@ -71,7 +71,7 @@ install_packages() { # PACKAGE...
 
 system_packages() { # demo | test
     local package wanted=(
-        build-essential pkg-config
+        build-essential pkg-config libssl-dev
         libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
         gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good
         gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly gstreamer1.0-libav
@@ -81,6 +81,10 @@ system_packages() { # demo | test
         wanted+=(fonts-dejavu-core)
         # Ubuntu's own package is a snap, so a browser of another origin is as good.
         any_command chromium chromium-browser google-chrome google-chrome-stable || wanted+=(chromium)
+        # The Kafka broker of the tests, and what makes keys for it.
+        any_command java || wanted+=(default-jre-headless)
+        any_command mvn || wanted+=(maven)
+        any_command openssl || wanted+=(openssl)
     fi
     for package in "${wanted[@]}"; do
         installed "$package" || missing+=("$package")
@@ -147,6 +151,23 @@ jaeger() {
     say "Jaeger $JAEGER is there"
 }
 
+kafka() {
+    local from=tests/servers/kafka/pom.xml version folder
+    version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$from")
+    folder=$TOOLS/kafka-$version
+    # The copy says of what it is made: another pom makes another copy.
+    if ! cmp --quiet "$from" "$folder/pom.xml"; then
+        say "fetching Kafka $version"
+        rm -rf "$folder"
+        mkdir -p "$folder"
+        mvn --quiet --batch-mode --no-transfer-progress -Dstyle.color=never --file "$from" dependency:copy-dependencies \
+            -DincludeScope=runtime -DoutputDirectory="$folder" ||
+            fail "Kafka cannot be fetched from Maven; see above"
+        cp "$from" "$folder/pom.xml"
+    fi
+    say "Kafka $version is there"
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p "${CARGO_TARGET_DIR:-target}/tools"
 TOOLS=$(cd "${CARGO_TARGET_DIR:-target}/tools" && pwd)
@@ -156,7 +177,10 @@ case "${1:-}" in
 demo | test)
     system_packages "$1"
     rust "$1"
-    if [ "$1" = test ]; then jaeger; fi
+    if [ "$1" = test ]; then
+        kafka
+        jaeger
+    fi
     ;;
 *)
     fail "usage: ops/setup.sh demo|test"

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc};
 
-use counterpoint_log::TopicLog;
+use counterpoint_log::{TopicLog, TopicOptions};
 
 use crate::program::Program;
 
@@ -12,34 +12,35 @@ pub enum Topics {
     /// In the output folder.
     #[default]
     Embedded,
+    /// On a Kafka broker.
+    Kafka {
+        /// What `--broker` takes.
+        broker: String,
+        /// What the names of the run's topics begin with.
+        prefix: String,
+    },
 }
 
 impl Topics {
-    /// Name of the engine.
-    pub fn engine(&self) -> &'static str {
-        match self {
-            Self::Embedded => "embedded",
-        }
-    }
-
     /// The program with the flags and settings that lead it here.
     #[must_use]
     pub fn of(&self, program: Program) -> Program {
         match self {
             Self::Embedded => program,
+            Self::Kafka { broker, prefix } => {
+                program.with(["--broker", broker]).env("COUNTERPOINT_TOPICS__PREFIX", prefix)
+            }
         }
-    }
-
-    /// The same under the name of an instance, where the engine knows any.
-    #[must_use]
-    pub fn of_instance(&self, program: Program, _: &str) -> Program {
-        self.of(program)
     }
 
     /// The log of a run into `out`, once there is one.
     pub fn open(&self, out: &Path) -> Option<Arc<dyn TopicLog>> {
         match self {
-            Self::Embedded => counterpoint_log::open_existing(None, out).ok(),
+            Self::Embedded => counterpoint_log::open_existing(None, out, &TopicOptions::default()).ok(),
+            Self::Kafka { broker, prefix } => {
+                let options = TopicOptions { prefix: prefix.clone(), ..TopicOptions::default() };
+                counterpoint_log::open_existing(Some(broker), out, &options).ok()
+            }
         }
     }
 }

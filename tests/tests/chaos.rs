@@ -7,7 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use counterpoint_tests::chaos::{Campaign, EmbeddedGround, Ground};
+use counterpoint_tests::chaos::{Campaign, EmbeddedGround, Ground, KafkaGround};
 
 /// Set it to see the same campaign again.
 const SEED: &str = "CHAOS_SEED";
@@ -37,4 +37,9 @@ fn campaign(engine: &str, ground: &dyn Ground) {
 #[test]
 fn kills_lose_nothing_and_double_nothing_on_the_embedded_engine() {
     campaign("embedded", &EmbeddedGround);
+}
+
+#[test]
+fn kills_lose_nothing_and_double_nothing_on_kafka() {
+    campaign("Kafka", &KafkaGround::start().unwrap());
 }

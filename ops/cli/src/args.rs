@@ -32,7 +32,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "TOML")]
     pub config: Option<PathBuf>,
 
-    /// Topic log: embedded:DIR (default: embedded:OUT/topics)
+    /// Topic log: embedded:DIR (default: embedded:OUT/topics) or kafka://HOST:PORT[,HOST:PORT]
     #[arg(long, global = true, value_name = "B", value_parser = broker)]
     pub broker: Option<String>,
 
@@ -313,13 +313,12 @@ fn device(text: &str) -> Result<String, String> {
 }
 
 fn broker(text: &str) -> Result<String, String> {
-    match text.split_once(':') {
-        Some(("embedded", folder)) if !folder.is_empty() => Ok(text.to_owned()),
-        Some(("kafka", _)) => {
-            Err("this build has no Kafka engine; give embedded:DIR, where DIR is a folder on this host"
+    match counterpoint_log::Broker::of(Some(text), Path::new("")) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("expected embedded:DIR, where DIR is a folder on this host, or kafka://HOST:PORT[,HOST:PORT]"
                 .to_owned())
         }
-        _ => Err("expected embedded:DIR, where DIR is a folder on this host".to_owned()),
     }
 }
 

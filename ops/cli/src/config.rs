@@ -2,6 +2,7 @@
 
 mod problem;
 mod store;
+mod topics;
 
 use std::path::Path;
 
@@ -19,6 +20,7 @@ use figment::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::topics::TopicSettings;
 use self::{
     problem::{describe, origin},
     store::StoreSettings,
@@ -93,30 +95,18 @@ fn figment(common: &Common) -> Figment {
     }
     let environment = Env::prefixed(PREFIX)
         .filter(|name| LOG_VARIABLE.strip_prefix(PREFIX).is_none_or(|log| name != log))
+        .filter(|name| !topics::is_property(name.as_str()))
         .split("__");
-    figment.merge(environment)
+    topics::properties_of_environment()
+        .into_iter()
+        .fold(figment.merge(environment), |figment, (name, value)| {
+            figment.merge((format!("topics.kafka.{name}"), value))
+        })
 }
 
 fn refused(figment: &Figment, error: figment::Error) -> Failure {
     let problems: Vec<_> = error.into_iter().map(|error| describe(figment, &error)).collect();
     Failure::usage(problems.join("\n"))
-}
-
-/// The topic log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct TopicSettings {
-    /// Partitions of the topics that clips flow on, fixed when the log is made.
-    pub partitions: u32,
-    /// Whether the user gave the partitions, so that another number in the log is worth an error.
-    #[serde(skip)]
-    pub are_partitions_given: bool,
-}
-
-impl Default for TopicSettings {
-    fn default() -> Self {
-        Self { partitions: 4, are_partitions_given: false }
-    }
 }
 
 impl Config {

@@ -140,13 +140,13 @@ pub fn plan(name: &str) -> Result<Plan, Failure> {
 
 /// Opens the log of a run, and makes it if need be.
 pub fn open_log(common: &Common, out: &Path, topics: &TopicSettings) -> Result<Arc<dyn TopicLog>, Failure> {
-    let log = counterpoint_log::open(common.broker.as_deref(), out, topics.partitions)
+    let log = counterpoint_log::open(common.broker.as_deref(), out, &topics.options())
         .map_err(anyhow::Error::from)?;
     let fixed = log.partitions(Topic::Clips);
     if topics.are_partitions_given && topics.partitions != fixed {
         return Err(Failure::usage(format!(
             "setting topics.partitions is {}, but it was fixed when the log was made ({fixed}): \
-             leave it out, or choose another --out",
+             leave it out, or choose another log",
             topics.partitions
         )));
     }
@@ -154,11 +154,13 @@ pub fn open_log(common: &Common, out: &Path, topics: &TopicSettings) -> Result<A
 }
 
 /// Opens the log of a run that is there already.
-pub fn open_existing_log(common: &Common, out: &Path) -> anyhow::Result<Arc<dyn TopicLog>> {
-    counterpoint_log::open_existing(common.broker.as_deref(), out).map_err(|error| match common.broker {
+pub fn open_existing_log(common: &Common, out: &Path) -> Result<Arc<dyn TopicLog>, Failure> {
+    let options = Config::load(common)?.topics.options();
+    let opened = counterpoint_log::open_existing(common.broker.as_deref(), out, &options);
+    Ok(opened.map_err(|error| match common.broker {
         None if !out.join("topics").exists() => anyhow::anyhow!("{error}; give --out DIR of a run"),
         _ => error.into(),
-    })
+    })?)
 }
 
 /// The flags that lead another command to the same log.
@@ -190,9 +192,9 @@ pub struct ExistingRun {
 
 impl ExistingRun {
     /// Opens it.
-    pub async fn open(common: &Common, out: &Path) -> anyhow::Result<Self> {
+    pub async fn open(common: &Common, out: &Path) -> Result<Self, Failure> {
         let log = open_existing_log(common, out)?;
-        let revision = newest_revision(&*log).await?;
+        let revision = newest_revision(&*log).await.map_err(anyhow::Error::from)?;
         let revision = revision.with_context(|| {
             format!("{} holds no run yet: begin one with `counterpoint run --out {0}`", out.display())
         })?;

@@ -9,6 +9,7 @@ use super::{Round, Tally, growth::Growth, moment};
 use crate::{
     disk::SmallDisk,
     program::{Program, Running},
+    topics::Topics,
     workplace::video,
 };
 
@@ -116,7 +117,7 @@ fn ends(program: Program) -> bool {
 
 /// Starts the run, and measures how long it takes to its first commit if it follows a kill.
 fn start(round: &Round<'_>, program: Program, tally: &mut Tally) -> Running {
-    let is_restart = round.folder.join("topics").exists() && tally.kills > 0;
+    let is_restart = round.folder.exists();
     let mut running = program.start();
     if is_restart && let Some(time) = Growth::of(&round.topics).next(&round.folder, || running.has_ended()) {
         tally.recoveries_by_the_same.push(time);
@@ -180,6 +181,7 @@ fn zombie(round: &Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) -> bool {
         return true;
     }
     // Suspended inside a transaction of the embedded engine it holds the one lock of its file.
+    assert_eq!(round.topics, Topics::Embedded, "{}", other.stderr);
     other.ended_with(1, &["did not answer", "suspended"]);
     tally.met("zombie that held the file's lock");
     zombie.wait().done().leaves_nobody();

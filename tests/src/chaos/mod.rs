@@ -12,9 +12,14 @@ mod tally;
 
 use std::{
     path::PathBuf,
+    sync::Mutex,
     time::{Duration, Instant},
 };
 
+use counterpoint_servers::{
+    ServerError,
+    kafka::{KafkaServer, KafkaSetup},
+};
 use rand::{Rng, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -56,6 +61,36 @@ impl Ground for EmbeddedGround {
     }
 }
 
+/// A Kafka broker of its own.
+#[derive(Debug)]
+pub struct KafkaGround {
+    server: Mutex<KafkaServer>,
+}
+
+impl KafkaGround {
+    /// Starts the broker.
+    ///
+    /// # Errors
+    /// What kept it from starting.
+    pub fn start() -> Result<Self, ServerError> {
+        Ok(Self { server: Mutex::new(KafkaSetup::default().start()?) })
+    }
+}
+
+impl Ground for KafkaGround {
+    fn fresh(&self, round: u32) -> Topics {
+        let broker = self.server.lock().expect("the broker").broker();
+        Topics::Kafka { broker, prefix: format!("round-{round}") }
+    }
+
+    fn restart_broker(&self) -> bool {
+        let mut server = self.server.lock().expect("the broker");
+        server.kill();
+        server.restart().expect("the broker comes up again");
+        true
+    }
+}
+
 /// A number of kills, given a seed.
 pub struct Campaign<'a> {
     ground: &'a dyn Ground,
@@ -80,7 +115,7 @@ pub(crate) struct Round<'a> {
 impl Round<'_> {
     /// The run as the instance of this name.
     pub fn run(&self, instance: &str) -> Program {
-        self.topics.of_instance(self.workplace.run_into(&self.folder), instance)
+        self.topics.of(self.workplace.run_into(&self.folder)).env("COUNTERPOINT_TOPICS__INSTANCE", instance)
     }
 
     /// What it has come to.

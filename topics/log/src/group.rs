@@ -138,7 +138,9 @@ pub trait Member: Send + Sync {
     /// # Errors
     /// [`LogError::Fenced`] when the epoch is not the group's newest or its owner has left;
     /// [`LogError::Invalid`] when the commit names a partition that is not there or not assigned. After
-    /// any error nothing of the commit is visible, now or later.
+    /// any error nothing of the commit is visible, now or later; except that after
+    /// [`LogError::Unavailable`] a distributed engine may have done all of it. It refuses further commits
+    /// until [`Member::abort`], and the next [`Event::Assigned`] tells.
     async fn commit(&self, epoch: Epoch, commit: Commit) -> Result<(), LogError>;
 
     /// Forgets everything read and not committed: the next event is [`Event::Assigned`] with the

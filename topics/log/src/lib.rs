@@ -5,8 +5,8 @@
 //! durable at once or not at all. Positions are opaque and increasing, never dense; order holds inside
 //! one partition.
 //!
-//! Engines: [`sqlite::SqliteLog`] for several processes on one host, [`memory::MemoryLog`] for tests and
-//! simulation. Both pass `contract`, the one suite that says what the trait means; [`open`] picks the
+//! Engines: [`sqlite::SqliteLog`] for several processes on one host, [`kafka::KafkaLog`] for many hosts,
+//! [`memory::MemoryLog`] for tests and simulation. All pass `contract`, the one suite that says what the trait means; [`open`] picks the
 //! engine from the text of `--broker`.
 
 mod broker;
@@ -25,7 +25,7 @@ pub mod sqlite;
 mod state_key;
 mod topic_log;
 
-pub use broker::{open, open_existing};
+pub use broker::{Broker, TopicOptions, open, open_existing};
 pub use error::LogError;
 pub use group::{Commit, Epoch, Event, EventStream, Group, Member, Membership, StateEntry};
 pub use record::{Headers, MAX_RECORD_BYTES, Outgoing, Position, Received, RecordStream};

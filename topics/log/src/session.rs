@@ -99,6 +99,7 @@ pub(crate) fn events(session: impl Session + 'static) -> EventStream {
                 Ok(Some(event)) => yield Ok(event),
                 Ok(None) => break,
                 Err(error) if error.is_passing() => {
+                    driver.has_failed();
                     yield Err(error);
                     driver.session.recover().await;
                 }
@@ -124,6 +125,13 @@ enum Phase {
 }
 
 impl<S: Session> Driver<S> {
+    /// That the end is reached is news once more after a fault: it tells that the fault has passed.
+    fn has_failed(&mut self) {
+        if let Phase::Reading { caught_up, .. } = &mut self.phase {
+            *caught_up = false;
+        }
+    }
+
     async fn next(&mut self) -> Result<Option<Event>, LogError> {
         loop {
             match &mut self.phase {

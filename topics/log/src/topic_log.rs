@@ -14,7 +14,7 @@ pub struct TopicDescription {
     pub partitions: u32,
     /// Records kept. An engine that can only tell by the distance of positions counts their gaps as well.
     pub records: u64,
-    /// Bytes of their keys and values, and of what the engine stores with them where it cannot tell apart.
+    /// Bytes of their keys and values; an engine that would have to read them all estimates by the newest.
     pub bytes: u64,
     /// When the newest was written, in milliseconds since 1970.
     pub newest_ms: Option<i64>,

@@ -9,7 +9,7 @@ use crate::{
     args::Common,
     config::Config,
     context::{Classification, ExistingRun, check_store, plan_of_run, seed_of_run},
-    output::{Outcome, print, print_json},
+    output::{Failure, Outcome, print, print_json},
 };
 
 #[derive(Serialize)]
@@ -23,8 +23,8 @@ pub fn run(out: &Path, common: &Common) -> Outcome {
     let config = Config::load(common)?;
     let (run, evidence) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, out).await?;
-        let evidence = Evidence::read(&*run.log, &run.revision).await?;
-        anyhow::Ok((run, evidence))
+        let evidence = Evidence::read(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
+        Ok::<_, Failure>((run, evidence))
     })?;
     let store = config.open_store(out)?;
     check_store(&store, &run.revision, out)?;

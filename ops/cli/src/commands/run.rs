@@ -23,7 +23,7 @@ use counterpoint_actors::{
     stage::Fault,
     sweep,
 };
-use counterpoint_log::{Position, TopicLog};
+use counterpoint_log::{Broker, Position, TopicLog};
 use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
 use serde::Serialize;
 
@@ -37,9 +37,6 @@ use crate::{
 };
 
 mod following;
-
-/// Name of a process in its groups: embedded engines have one owner a group, so there is nothing to tell apart.
-const INSTANCE: &str = "main";
 
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -137,6 +134,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
     let classification = Classification::read(&job.ontology, rules)?;
     let plan = plan(&settings.composer.plan)?;
     fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
+    let broker = Broker::of(common.broker.as_deref(), &job.out).map_err(anyhow::Error::from)?;
     let log = open_log(common, &job.out, &config.topics)?;
     actix::System::new().block_on(async {
         let choice = RevisionChoice::of(&*log, &settings, classification.contents(&plan)).await?;
@@ -165,7 +163,7 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
             relations: classification.rulebook.clone(),
             plan,
             stages: job.stages.clone(),
-            instance: INSTANCE.to_owned(),
+            instance: config.topics.instance(&broker),
             log: Arc::clone(&log),
             tools: Arc::clone(&tools),
         };
@@ -338,10 +336,7 @@ async fn to_the_end(
         }
         watch.draw(&running);
         let is_reported = match reached {
-            Some(position) => {
-                running.has_reached(StageName::Reporter, Topic::Runs, position)
-                    || is_reported_elsewhere(log, revision).await?
-            }
+            Some(position) => running.has_reached(StageName::Reporter, Topic::Runs, position),
             None => false,
         };
         let is_worth_a_look = looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN);
@@ -361,15 +356,6 @@ async fn to_the_end(
             running.stop();
         }
     }
-}
-
-/// Whether a reporter has read all there is, also one of a process that had the stages before this one.
-async fn is_reported_elsewhere(log: &dyn TopicLog, revision: &Revision) -> anyhow::Result<bool> {
-    let fingerprint = revision.fingerprint(StageName::Reporter);
-    let groups = log.groups().await?;
-    Ok(groups.iter().any(|group| {
-        (group.group.stage, group.group.fingerprint) == (StageName::Reporter, fingerprint) && group.lag == 0
-    }))
 }
 
 /// The input whose end this process waits for; without a source of its own, the newest that is under way.

@@ -20,7 +20,7 @@ use super::{
     fault::Complaints,
     state::{self, Written},
 };
-use crate::{Group, LogError};
+use crate::{Group, LogError, failpoints};
 
 /// How long one step of a transaction is waited for: longer than a transaction can stay open.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -129,8 +129,14 @@ impl Transactions {
             }
             return Err(failure);
         }
+        if standing.is_some() {
+            failpoints::reached("log::inside", "");
+        }
         match retry(deadline, || producer.commit_transaction(left(deadline))) {
             Ok(()) => {
+                if standing.is_some() {
+                    failpoints::reached("log::committed", "");
+                }
                 self.producer = Some(producer);
                 Ok(())
             }

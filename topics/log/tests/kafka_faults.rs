@@ -1,0 +1,380 @@
+//! What becomes of members when brokers go away, processes die, names clash and users are refused.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
+mod common;
+
+use std::{
+    collections::BTreeSet,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use counterpoint_log::{
+    Commit, Epoch, Event, EventStream, Group, Headers, LogError, Member, Membership, Outgoing, StateEntry,
+    TopicLog,
+    kafka::{KafkaLog, KafkaOptions},
+};
+use counterpoint_messages::{Fingerprint, StageName, Topic};
+use counterpoint_servers::kafka::KafkaSetup;
+use futures::StreamExt;
+
+use common::{address, broker, options, random_prefix};
+
+const RECORDS: usize = 300;
+const PATIENCE: Duration = Duration::from_secs(120);
+
+fn record(topic: Topic, partition: u32, value: usize) -> Outgoing {
+    let text = value.to_string();
+    Outgoing { topic, partition, key: text.clone().into(), value: text.into(), headers: Headers::default() }
+}
+
+fn number(bytes: &[u8]) -> usize {
+    std::str::from_utf8(bytes).unwrap().parse().unwrap()
+}
+
+fn membership(instance: &str, exclusive: bool) -> Membership {
+    Membership {
+        group: Group { stage: StageName::Composer, fingerprint: Fingerprint([1; 8]) },
+        instance: instance.into(),
+        inputs: vec![Topic::Clips],
+        exclusive,
+        max_records: 10,
+        max_bytes: 1 << 20,
+    }
+}
+
+/// A member that does each record by itself: one output, the count in its state, the position.
+struct Owner {
+    events: EventStream,
+    member: Box<dyn Member>,
+    epoch: Epoch,
+    count: usize,
+}
+
+impl Owner {
+    async fn join(log: &KafkaLog, instance: &str) -> Self {
+        let (events, member) = log.join(membership(instance, true)).await.unwrap();
+        let mut owner = Self { events, member, epoch: Epoch(0), count: 0 };
+        owner.assigned().await;
+        owner
+    }
+
+    async fn next(&mut self) -> Result<Event, LogError> {
+        let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
+        next.expect("something should happen").expect("the stream should go on")
+    }
+
+    /// Waits for an assignment, whatever passes meanwhile.
+    async fn assigned(&mut self) {
+        loop {
+            match self.next().await {
+                Ok(Event::Assigned { epoch, state, .. }) => {
+                    self.epoch = epoch;
+                    self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
+                    return;
+                }
+                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
+                Ok(_) => {}
+                Err(error) => assert!(error.is_passing(), "{error}"),
+            }
+        }
+    }
+
+    async fn one(&mut self, value: usize, position: counterpoint_log::Position) -> Result<(), LogError> {
+        assert_eq!(value, self.count, "each record comes once, in order");
+        let commit = Commit {
+            outputs: vec![record(Topic::Samples, 0, value)],
+            state: vec![StateEntry {
+                partition: 0,
+                key: b"count".to_vec(),
+                value: Some((value + 1).to_string().into()),
+            }],
+            positions: vec![(Topic::Clips, 0, position)],
+        };
+        self.member.commit(self.epoch, commit).await?;
+        self.count = value + 1;
+        Ok(())
+    }
+
+    /// Works until the count is reached, going back to what is committed after every passing fault.
+    async fn work(&mut self, until: usize) {
+        'assigned: while self.count < until {
+            match self.next().await {
+                Ok(Event::Records(records)) => {
+                    for record in records.into_iter().take(until - self.count) {
+                        if let Err(error) = self.one(number(&record.value), record.position).await {
+                            assert!(error.is_passing(), "{error}");
+                            while let Err(error) = self.member.abort(self.epoch).await {
+                                assert!(error.is_passing(), "{error}");
+                            }
+                            self.assigned().await;
+                            continue 'assigned;
+                        }
+                    }
+                }
+                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
+                Ok(_) => {}
+                Err(error) => assert!(error.is_passing(), "{error}"),
+            }
+        }
+    }
+}
+
+async fn written(log: &KafkaLog) -> Vec<usize> {
+    log.scan(Topic::Samples).map(|record| number(&record.unwrap().value)).collect().await
+}
+
+async fn filled(options: &KafkaOptions) -> KafkaLog {
+    let log = KafkaLog::open(options).unwrap();
+    log.append((0..RECORDS).map(|input| record(Topic::Clips, 0, input)).collect()).await.unwrap();
+    log
+}
+
+#[test]
+fn a_broker_that_is_absent_is_named_with_the_remedy() {
+    let error = KafkaLog::open(&options("127.0.0.1:1", "absent")).err().unwrap();
+    assert!(matches!(error, LogError::Unavailable { .. }), "{error}");
+    let text = error.to_string();
+    for word in ["kafka://127.0.0.1:1", "refused", "check that it runs", "--broker"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+}
+
+#[test]
+fn a_log_that_is_not_there_is_not_made_by_those_who_only_look() {
+    let prefix = random_prefix();
+    for _ in 0..2 {
+        let looking = KafkaOptions { create: false, ..options(&broker(), &prefix) };
+        let error = KafkaLog::open(&looking).err().unwrap().to_string();
+        assert!(error.contains(&format!("there is no topic {prefix}.clips")), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+    let mut server = KafkaSetup::new().start().unwrap();
+    let log = filled(&options(&address(&server), &random_prefix())).await;
+    let mut owner = Owner::join(&log, "a").await;
+    owner.work(RECORDS / 3).await;
+    let restarting = tokio::task::spawn_blocking(move || {
+        server.kill();
+        server.restart().unwrap();
+        server
+    });
+    owner.work(RECORDS).await;
+    let _server = restarting.await.unwrap();
+    assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
+    owner.member.leave().await.unwrap();
+    let successor = Owner::join(&log, "b").await;
+    assert_eq!(successor.count, RECORDS);
+    assert!(successor.epoch > owner.epoch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_processes_with_one_name_the_newer_fences_the_older() {
+    let options = options(&broker(), &random_prefix());
+    let (log, other) = (filled(&options).await, KafkaLog::open(&options).unwrap());
+    let mut older = Owner::join(&log, "same").await;
+    older.work(3).await;
+    let mut newer = Owner::join(&other, "same").await;
+    assert_eq!(newer.count, 3);
+    let state = StateEntry { partition: 0, key: b"count".to_vec(), value: None };
+    let late = Commit { outputs: vec![record(Topic::Samples, 0, 99)], state: vec![state], positions: vec![] };
+    let error = older.member.commit(older.epoch, late).await.unwrap_err();
+    assert!(matches!(error, LogError::Fenced { .. }), "{error}");
+    let holder = loop {
+        match older.next().await {
+            Ok(Event::Fenced { holder }) => break holder,
+            Ok(_) => {}
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
+    };
+    assert!(holder.contains("the same name") && holder.contains("topics.instance"), "{holder}");
+    newer.work(10).await;
+    assert_eq!(written(&log).await, (0..10).collect::<Vec<_>>());
+}
+
+/// The partitions that a member of a shared group is given, once both have some.
+async fn share(events: &mut EventStream) -> (Epoch, BTreeSet<u32>) {
+    loop {
+        match tokio::time::timeout(PATIENCE, events.next()).await.unwrap().unwrap() {
+            Ok(Event::Assigned { epoch, partitions, .. }) if partitions.len() < 4 => {
+                return (epoch, partitions.into_iter().map(|(_, partition)| partition).collect());
+            }
+            // Dropping the acknowledgement gives it.
+            Ok(_) => {}
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn members_of_a_shared_group_divide_its_partitions_and_keep_to_them() {
+    let options = options(&broker(), &random_prefix());
+    let log = KafkaLog::open(&options).unwrap();
+    assert_eq!(log.partitions(Topic::Clips), 4);
+    let (mut events, first) = log.join(membership("a", false)).await.unwrap();
+    loop {
+        if let Ok(Event::Assigned { partitions, .. }) = events.next().await.unwrap() {
+            assert_eq!(partitions.len(), 4);
+            break;
+        }
+    }
+    let (mut others, second) = log.join(membership("b", false)).await.unwrap();
+    let ((epoch, mine), (_, theirs)) = tokio::join!(share(&mut events), share(&mut others));
+    assert_eq!((mine.len(), theirs.len()), (2, 2));
+    assert!(mine.is_disjoint(&theirs));
+    let position = counterpoint_log::Position(1);
+    let of = |partition: &u32| Commit {
+        positions: vec![(Topic::Clips, *partition, position)],
+        ..Commit::default()
+    };
+    first.commit(epoch, of(mine.first().unwrap())).await.unwrap();
+    let error = first.commit(epoch, of(theirs.first().unwrap())).await.unwrap_err();
+    assert!(error.to_string().contains("not assigned"), "{error}");
+    second.leave().await.unwrap();
+    loop {
+        if let Ok(Event::Assigned { partitions, .. }) = events.next().await.unwrap()
+            && partitions.len() == 4
+        {
+            break;
+        }
+    }
+}
+
+const KILLED: &str = "COUNTERPOINT_LOG_KAFKA_KILLED";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "the process that the test below starts and kills"]
+async fn killed_process() {
+    let Some(place) = std::env::var_os(KILLED) else { return };
+    let place = place.into_string().unwrap();
+    let (brokers, prefix) = place.split_once('/').unwrap();
+    let log = KafkaLog::open(&options(brokers, prefix)).unwrap();
+    let mut owner = Owner::join(&log, "a").await;
+    owner.work(RECORDS).await;
+    std::future::pending::<()>().await;
+}
+
+fn start(brokers: &str, prefix: &str) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed_process", "--ignored"])
+        .env(KILLED, format!("{brokers}/{prefix}"))
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_process_leaves_whole_commits_and_its_namesake_and_others_take_over() {
+    let (brokers, prefix) = (broker(), random_prefix());
+    let log = filled(&options(&brokers, &prefix)).await;
+    let mut before = 0;
+    for successor in ["a", "b", "a"] {
+        let mut child = start(&brokers, &prefix);
+        let mut outputs = log.follow(Topic::Samples).skip(before + 5);
+        tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let owner = Owner::join(&log, successor).await;
+        assert!(owner.count > before);
+        assert_eq!(written(&log).await, (0..owner.count).collect::<Vec<_>>());
+        before = owner.count;
+        owner.member.leave().await.unwrap();
+    }
+    let mut owner = Owner::join(&log, "c").await;
+    owner.work(RECORDS).await;
+    assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
+}
+
+/// Users and what they may know, as the broker is told.
+fn with_users() -> KafkaSetup {
+    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required user_reader=\"right\";";
+    KafkaSetup::new()
+        .protocol("SASL_PLAINTEXT")
+        .property("sasl.enabled.mechanisms", "PLAIN")
+        .property("listener.name.clients.plain.sasl.jaas.config", login)
+}
+
+fn as_user(brokers: &str, password: &str) -> KafkaOptions {
+    let properties = [
+        ("security_protocol", "SASL_PLAINTEXT"),
+        ("sasl_mechanism", "PLAIN"),
+        ("sasl_username", "reader"),
+        ("sasl_password", password),
+    ];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    KafkaOptions { properties: properties.into(), ..options(brokers, "users") }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_the_right_password_works_and_one_with_a_wrong_one_is_told() {
+    let server = with_users().start().unwrap();
+    let error = KafkaLog::open(&as_user(&address(&server), "wrong")).err().unwrap();
+    assert!(matches!(error, LogError::Invalid { .. }), "{error}");
+    let text = error.to_string();
+    assert!(
+        text.contains("refuses the user or the password") && text.contains("topics.kafka.sasl_"),
+        "{text}"
+    );
+    assert!(!text.contains("wrong"), "{text}");
+    works(&as_user(&address(&server), "right")).await;
+}
+
+/// Reads back what it writes, and owns a group.
+async fn works(options: &KafkaOptions) {
+    let log: Arc<dyn TopicLog> = Arc::new(KafkaLog::open(options).unwrap());
+    log.append(vec![record(Topic::Samples, 0, 7)]).await.unwrap();
+    let read: Vec<_> = log.scan(Topic::Samples).collect().await;
+    assert_eq!(number(&read[0].as_ref().unwrap().value), 7);
+    let (mut events, member) = log.join(membership("a", true)).await.unwrap();
+    assert!(matches!(events.next().await, Some(Ok(Event::Assigned { .. }))));
+    member.leave().await.unwrap();
+}
+
+fn run(folder: &std::path::Path, program: &str, arguments: &str) {
+    let output = Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_is_secured_by_a_certificate() {
+    let folder = tempfile::tempdir().unwrap();
+    run(
+        folder.path(),
+        "openssl",
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1",
+    );
+    run(
+        folder.path(),
+        "openssl",
+        "pkcs12 -export -in cert.pem -inkey key.pem -out store.p12 -password pass:secret",
+    );
+    let store = folder.path().join("store.p12");
+    let server = KafkaSetup::new()
+        .protocol("SSL")
+        .property("ssl.keystore.type", "PKCS12")
+        .property("ssl.keystore.location", store.to_str().unwrap())
+        .property("ssl.keystore.password", "secret")
+        .start()
+        .unwrap();
+    let secured = |authority: &str| KafkaOptions {
+        properties: [
+            ("security_protocol".to_owned(), "SSL".to_owned()),
+            ("ssl_ca_location".to_owned(), authority.to_owned()),
+        ]
+        .into(),
+        ..options(&address(&server), "secured")
+    };
+    works(&secured(folder.path().join("cert.pem").to_str().unwrap())).await;
+    run(
+        folder.path(),
+        "openssl",
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout other.key -out other.pem -subj /CN=other",
+    );
+    let error = KafkaLog::open(&secured(folder.path().join("other.pem").to_str().unwrap())).err().unwrap();
+    let text = error.to_string();
+    assert!(text.contains("no secure connection") && text.contains("topics.kafka.ssl_"), "{text}");
+}
