@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use self::{
     listing::{Candidate, LabelledClip, Listing},
-    places::Unusable,
+    places::Hashed,
 };
 use crate::{
     Tools,
@@ -106,7 +106,7 @@ pub enum SourceOutcome {
     /// Files and their labels.
     Listed(Listing),
     /// Files and their hashes.
-    Hashed(Vec<(Candidate, Result<(ContentHash, u64), Unusable>)>),
+    Hashed(Vec<(Candidate, Hashed)>),
 }
 
 impl Work for SourceWork {
@@ -184,7 +184,7 @@ impl Source {
         &mut self,
         input: RecordId,
         file: &Candidate,
-        hashed: Result<(ContentHash, u64), Unusable>,
+        hashed: Hashed,
         effects: &mut Effects,
     ) -> Result<(), StageError> {
         let (hash, bytes) = match hashed {
