@@ -30,8 +30,10 @@ const PART_BYTES: usize = 8 << 20;
 /// Chunks on their way from the server to a slow reader.
 const CHUNKS: usize = 4;
 
-/// One request without an answer.
-const REQUEST: Duration = Duration::from_secs(30);
+/// Silence after which a server is given up; a transfer that goes on may take as long as it needs.
+const SILENCE: Duration = Duration::from_secs(60);
+/// Longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
 /// All tries of a request. What takes longer is a fault of ours, and the stage pauses.
 const TRIES: Duration = Duration::from_secs(10);
 
@@ -197,7 +199,10 @@ impl S3 {
             max_retries: 4,
             retry_timeout: TRIES,
         };
-        let client = ClientOptions::new().with_timeout(REQUEST).with_connect_timeout(Duration::from_secs(5));
+        let client = ClientOptions::new()
+            .with_timeout_disabled()
+            .with_read_timeout(SILENCE)
+            .with_connect_timeout(CONNECT);
         let mut builder = AmazonS3Builder::from_env()
             .with_bucket_name(&url.bucket)
             .with_client_options(client)
@@ -345,19 +350,19 @@ impl Bucket {
     /// [`S3Error`].
     pub fn list(&self, folder: &str) -> Result<Vec<Listed>, S3Error> {
         let (client, below) = (Arc::clone(&self.client), self.key(folder));
+        let skipped = if self.url.prefix.is_empty() { 0 } else { self.url.prefix.len() + 1 };
         let listed = self.wait(async move {
             let whole = (!below.as_ref().is_empty()).then_some(&below);
-            client.list(whole).try_collect::<Vec<ObjectMeta>>().await
+            let objects =
+                client.list(whole).try_filter_map(|ObjectMeta { location, size, last_modified, .. }| {
+                    let name = location.as_ref().get(skipped..).map(str::to_owned);
+                    let listed =
+                        name.map(|name| Listed { name, bytes: size, modified: last_modified.into() });
+                    std::future::ready(Ok(listed))
+                });
+            objects.try_collect::<Vec<_>>().await
         })?;
-        let listed = listed.map_err(|error| self.error(folder, &error))?;
-        let skipped = if self.url.prefix.is_empty() { 0 } else { self.url.prefix.len() + 1 };
-        Ok(listed
-            .into_iter()
-            .filter_map(|meta| {
-                let name = meta.location.as_ref().get(skipped..)?.to_owned();
-                Some(Listed { name, bytes: meta.size, modified: meta.last_modified.into() })
-            })
-            .collect())
+        listed.map_err(|error| self.error(folder, &error))
     }
 
     /// Address of an object.
@@ -371,8 +376,9 @@ impl Bucket {
 
     fn key(&self, name: &str) -> Key {
         let parts = self.url.prefix.split('/').chain(name.split('/')).filter(|part| !part.is_empty());
+        let name = parts.collect::<Vec<_>>().join("/");
         // Names come from listings as they are: encoding them again would name another object.
-        Key::parse(parts.collect::<Vec<_>>().join("/")).unwrap_or_else(|_| Key::from(name))
+        Key::parse(&name).unwrap_or_else(|_| Key::from(name))
     }
 
     fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<(), S3Error> {
@@ -407,6 +413,10 @@ impl Bucket {
             _ if detail.contains("NoSuchBucket") => S3Error::NoBucket { url },
             object_store::Error::NotFound { .. } => S3Error::Gone { url },
             object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                S3Error::Denied { url, detail: in_short(&detail) }
+            }
+            // The client's listings say so in the text only.
+            _ if ["403 Forbidden", "401 Unauthorized"].iter().any(|status| detail.contains(status)) => {
                 S3Error::Denied { url, detail: in_short(&detail) }
             }
             _ => S3Error::Away { url, detail: in_short(&detail) },

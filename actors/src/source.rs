@@ -35,7 +35,7 @@ pub use self::work::{SourceOutcome, SourceWork};
 use self::{
     known::{KnownClip, Totals, TurnedAway},
     listing::{Candidate, LabelledClip, Listing},
-    places::Unusable,
+    places::Hashed,
 };
 use crate::{
     settings::SourceSettings,
@@ -147,7 +147,7 @@ impl Source {
         &mut self,
         input: RecordId,
         file: &Candidate,
-        hashed: Result<(ContentHash, u64), Unusable>,
+        hashed: Hashed,
         effects: &mut Effects,
     ) -> Result<(), StageError> {
         let (hash, bytes) = match hashed {

@@ -59,19 +59,19 @@ fn a_run_over_buckets_comes_to_what_a_local_one_comes_to_although_it_is_killed_a
     let out = workplace.path("remote");
     let program = || run(&workplace, &server, CLIPS, &out).with(["--materialise"]);
 
+    let stored = || {
+        let files = walkdir::WalkDir::new(server.bucket("store")).into_iter().filter_map(Result::ok);
+        files.filter(|entry| entry.file_type().is_file()).count()
+    };
     // Killed when the first object of a clip has been stored, and again a little later.
     for objects in [6, 9] {
         let mut killed = program().start();
-        let stored = || walkdir::WalkDir::new(server.bucket("store")).into_iter().filter_map(Result::ok);
-        killed.until("objects are stored", |_| {
-            stored().filter(|entry| entry.file_type().is_file()).count() >= objects
-        });
+        killed.until("objects are stored", |_| stored() >= objects);
         killed.kill();
         killed.wait().leaves_nobody();
     }
-    let mut disturbed = program().start();
-    let before = server.requests();
-    disturbed.until("it is at work", |_| server.requests() > before + 4);
+    let (mut disturbed, before) = (program().start(), stored());
+    disturbed.until("another object is stored", |_| stored() > before);
     server.set_ill(true);
     let refused = server.refused();
     disturbed.until("the server refuses", |_| server.refused() > refused + 20);

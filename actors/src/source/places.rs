@@ -16,6 +16,9 @@ use crate::{
     store::{StoreError, hash_file},
 };
 
+/// BLAKE3 and length of a file's content, or why there are none.
+pub type Hashed = Result<(ContentHash, u64), Unusable>;
+
 /// Reads input media by path or by `s3://` address.
 #[derive(Debug, Clone, Default)]
 pub struct Places {
@@ -115,7 +118,7 @@ impl Places {
     ///
     /// # Errors
     /// Inner: the file cannot be used. Outer: [`Fault::Ours`], the place does not answer.
-    pub fn hash(&self, path: &str) -> Result<Result<(ContentHash, u64), Unusable>, Fault> {
+    pub fn hash(&self, path: &str) -> Result<Hashed, Fault> {
         if !S3Url::is_one(path) {
             return Ok(hash_file(path.as_ref()).map_err(Unusable::from));
         }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use counterpoint_core::curation::Curator;
-use counterpoint_messages::{ContentHash, InputOffered};
+use counterpoint_messages::InputOffered;
 
 use super::{
     listing::{self, Candidate, Listing},
-    places::Unusable,
+    places::Hashed,
 };
 use crate::{
     Tools,
@@ -36,7 +36,7 @@ pub enum SourceOutcome {
     /// Files and their labels.
     Listed(Listing),
     /// Files and their hashes.
-    Hashed(Vec<(Candidate, Result<(ContentHash, u64), Unusable>)>),
+    Hashed(Vec<(Candidate, Hashed)>),
 }
 
 impl Work for SourceWork {

@@ -11,6 +11,7 @@ use counterpoint_actors::{
     Tools,
     materialise::{MadeSamples, materialise},
     stage::Fault,
+    store::StoreError,
 };
 use counterpoint_messages::{ClipDecoded, Parent, RecipeName, RecordId, SampleComposed};
 use counterpoint_pages::report::{GalleryClip, GalleryGroup, GalleryVariant};
@@ -47,25 +48,38 @@ pub fn gallery(
         if !groups.is_empty() && shown.bytes > MEDIA_BYTES {
             break;
         }
-        let clip = |parent: &Parent| GalleryClip {
-            video: parent.video.clone(),
-            segment: decoded.get(&parent.clip).and_then(|clip| clip.clip.segment),
-            class: parent.class.clone(),
-            mp4: tools.store.get(parent.media.hash).ok(),
+        let clip = |parent: &Parent| -> Result<GalleryClip, Fault> {
+            Ok(GalleryClip {
+                video: parent.video.clone(),
+                segment: decoded.get(&parent.clip).and_then(|clip| clip.clip.segment),
+                class: parent.class.clone(),
+                mp4: stored(tools, parent)?,
+            })
         };
-        let variants = samples.iter().map(|sample| GalleryVariant {
-            sample: sample.id.to_string(),
-            recipe: sample.recipe,
-            class_seen: sample.class_seen.clone(),
-            classes_heard: sample.classes_heard.clone(),
-            split: sample.split,
-            donors: sample.donors().map(clip).collect(),
-            seed: sample.seed,
-            mp4: made.get(sample.id).and_then(|file| read(&folder.join(&file.path))),
+        let variants = samples.iter().map(|sample| {
+            Ok(GalleryVariant {
+                sample: sample.id.to_string(),
+                recipe: sample.recipe,
+                class_seen: sample.class_seen.clone(),
+                classes_heard: sample.classes_heard.clone(),
+                split: sample.split,
+                donors: sample.donors().map(clip).collect::<Result<_, Fault>>()?,
+                seed: sample.seed,
+                mp4: made.get(sample.id).and_then(|file| read(&folder.join(&file.path))),
+            })
         });
-        groups.push(GalleryGroup { host: clip(host), variants: variants.collect() });
+        groups.push(GalleryGroup { host: clip(host)?, variants: variants.collect::<Result<_, Fault>>()? });
     }
     Ok(groups)
+}
+
+/// An object that is missing is shown as missing; a store that does not answer is waited for.
+fn stored(tools: &Tools, parent: &Parent) -> Result<Option<Vec<u8>>, Fault> {
+    match tools.store.get(parent.media.hash) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError::Missing { .. } | StoreError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn read(path: &Path) -> Option<Vec<u8>> {

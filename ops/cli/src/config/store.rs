@@ -69,8 +69,8 @@ impl Config {
         let url = url.parse::<S3Url>().map_err(anyhow::Error::msg)?;
         let bucket = self.s3().bucket(&url)?;
         let local = out.join("cache");
-        Ok(Store::in_bucket(bucket, &local, self.store.cache_bytes)
-            .with_context(|| format!("cannot open the store {url} (setting store.url)"))?)
+        Store::in_bucket(bucket, &local, self.store.cache_bytes)
+            .with_context(|| format!("cannot open the store {url} (setting store.url)"))
     }
 
     /// Writes a small object into the bucket of the settings and removes it; the bucket's address, unless the
