@@ -3,6 +3,7 @@
 pub mod browser;
 pub mod collector;
 pub mod film;
+pub mod hostile;
 pub mod out;
 pub mod program;
 mod report_check;
