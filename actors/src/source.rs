@@ -191,6 +191,10 @@ impl Source {
     ) -> Result<(), StageError> {
         let (hash, bytes) = match hashed {
             Ok(hashed) => hashed,
+            Err(error) if error.kind() == io::ErrorKind::FileTooLarge => {
+                let detail = format!("{error}; cut it first, or remove it");
+                return self.turn_away(file, RejectReason::TooLarge, detail, effects);
+            }
             Err(error) => {
                 let detail = format!("{error}; mend its permissions or remove it, then run again");
                 return self.turn_away(file, RejectReason::UnreadableFile, detail, effects);

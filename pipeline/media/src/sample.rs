@@ -1,6 +1,5 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
 
 use counterpoint_core::media_job::{SampleOutcome, SampleRequest};
 use counterpoint_messages::RejectReason;
@@ -12,7 +11,7 @@ use crate::reader::{Frame, Reader};
 use crate::sound_track::PACKET_SECONDS;
 use crate::{Budget, MediaError, SoundTrack};
 
-/// Writes what a model is given of the file at `input`: RGB frames, then mono sound as little-endian f32.
+/// Writes what a model is given of `input`: RGB frames, then mono sound as little-endian f32.
 ///
 /// Frame i is the one displayed at i over the rate; there is a frame for each such moment before the
 /// picture ends. A file without sound gives no samples.
@@ -20,7 +19,7 @@ use crate::{Budget, MediaError, SoundTrack};
 /// # Errors
 /// A reject when the file has no picture, cannot be decoded or breaks a limit.
 pub fn sample(
-    input: &Path,
+    input: &File,
     request: &SampleRequest,
     budget: &mut Budget,
     out: &mut File,

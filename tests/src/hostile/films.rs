@@ -82,7 +82,7 @@ impl Films {
             film("other", "mp4mux", &[(&picture(96, 32), h264), (&sound(44_100, 2), aac)]),
             film("fragments", "mp4mux fragment-duration=250", &[(&small, h264), (&mono, aac)]),
             film("mov", "qtmux", &[(&small, h264), (&mono, "queue !")]),
-            film("wide", "qtmux", &[(&small, h264), (eight, "queue !")]),
+            film("wide", "matroskamux", &[(&small, h264), (eight, "queue !")]),
             film("mkv", "matroskamux", &[(&small, h264), (&mono, aac)]),
             film(
                 "webm",

@@ -6,7 +6,7 @@ use super::{Cases, Films};
 pub(super) fn cases(films: &Films, cases: &mut Cases) {
     cases.add("mute", "mp4", &films.mute);
     cases.add("blind", "mp4", &films.blind);
-    cases.add("eight-channels-at-192-kilohertz", "mov", &films.wide);
+    cases.add("eight-channels-at-192-kilohertz", "mkv", &films.wide);
     cases.add("picture-changes-size", "mp4", &joined(&films.late, &films.other, &[0]));
     cases.add("sound-changes-rate-and-channels", "mp4", &joined(&films.late, &films.other, &[1]));
     cases.add("everything-changes", "mp4", &joined(&films.late, &films.other, &[0, 1]));

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod mutations;
 mod outcomes;
+mod run;
 mod worker;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
