@@ -100,7 +100,9 @@ impl Reader {
         let source = FileSource::new(file).map_err(|error| MediaError::graph("reader", error))?;
         let decodebin = elements::make("decodebin")?;
         let pipeline = Pipeline::new();
-        pipeline.add_many([source.upcast_ref(), &decodebin]).map_err(|error| MediaError::graph("reader", error))?;
+        pipeline
+            .add_many([source.upcast_ref(), &decodebin])
+            .map_err(|error| MediaError::graph("reader", error))?;
         source.link(&decodebin).map_err(|error| MediaError::graph("reader", error))?;
 
         let (sender, receiver) = sync_channel(FRAMES_IN_FLIGHT);

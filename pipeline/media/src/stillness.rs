@@ -77,7 +77,9 @@ mod tests {
         for _ in 1..MOST_STILL {
             still.judge(Duration::ZERO, 5, false).unwrap();
         }
-        assert!(still.judge(Duration::ZERO, 5, false).unwrap_err().to_string().contains("wait for each other"));
+        assert!(
+            still.judge(Duration::ZERO, 5, false).unwrap_err().to_string().contains("wait for each other")
+        );
     }
 
     #[test]

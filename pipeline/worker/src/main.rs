@@ -120,8 +120,7 @@ fn run(job: Job, files: Vec<OwnedFd>, limits: &Limits, sandbox: Sandbox) -> Resu
     match (job, files.as_mut_slice()) {
         (Job::Prepare(request), [input, video, sound]) => {
             let mut budget = budget(input, limits);
-            counterpoint_media::prepare(input, &request, &mut budget, video, sound)
-                .map(Outcome::Prepared)
+            counterpoint_media::prepare(input, &request, &mut budget, video, sound).map(Outcome::Prepared)
         }
         (Job::Sample(request), [input, out]) => {
             let mut budget = budget(input, limits);

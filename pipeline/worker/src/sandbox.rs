@@ -147,9 +147,8 @@ fn filter_calls() -> io::Result<bool> {
 
 fn program() -> Result<BpfProgram, seccompiler::BackendError> {
     let own = u64::from(std::process::id());
-    let number = |argument, value| {
-        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)
-    };
+    let number =
+        |argument, value| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value);
     let unsigned = |value: i32| u64::from(value.unsigned_abs());
     let thread = unsigned(libc::CLONE_THREAD);
     let is_thread =
@@ -179,7 +178,8 @@ mod tests {
     #[test]
     fn landlock_alone_keeps_a_thread_from_paths() {
         let opens = || File::open("/proc/self/status").is_ok();
-        let (landlock, opened) = std::thread::spawn(move || (forbid_paths().unwrap(), opens())).join().unwrap();
+        let (landlock, opened) =
+            std::thread::spawn(move || (forbid_paths().unwrap(), opens())).join().unwrap();
         assert_eq!(opened, !landlock);
         assert!(opens(), "another thread is free");
     }

@@ -1,9 +1,8 @@
 //! An mp4 as a tree of boxes, for edits that no muxer would make.
 
 /// Boxes that hold boxes.
-const CONTAINERS: [&[u8; 4]; 11] = [
-    b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"mvex", b"moof", b"traf", b"udta",
-];
+const CONTAINERS: [&[u8; 4]; 11] =
+    [b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"dinf", b"mvex", b"moof", b"traf", b"udta"];
 
 /// The length that a box claims to have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,11 +10,13 @@ const SOUND: &str = "moov/trak:1/mdia/minf/stbl/stsd";
 const CODEC: usize = 12;
 
 pub(super) fn cases(films: &Films, cases: &mut Cases) {
-    for codec in ["hev1", "av01", "vp09", "mp4v", "jpeg", "png ", "raw ", "tx3g", "encv", "dvh1", "SVQ3", "    "]
+    for codec in
+        ["hev1", "av01", "vp09", "mp4v", "jpeg", "png ", "raw ", "tx3g", "encv", "dvh1", "SVQ3", "    "]
     {
         tagged(films, cases, PICTURE, codec);
     }
-    for codec in ["ac-3", "alac", "twos", "raw ", "enca", "samr", ".mp3", "Opus", "fLaC", "ms\0\u{2}", "lpcm", "in24"]
+    for codec in
+        ["ac-3", "alac", "twos", "raw ", "enca", "samr", ".mp3", "Opus", "fLaC", "ms\0\u{2}", "lpcm", "in24"]
     {
         tagged(films, cases, SOUND, codec);
     }
@@ -121,9 +123,8 @@ fn aac(film: &mut Movie, config: [u8; 2]) {
 fn descriptor(film: &mut Movie, tag: u8) -> usize {
     let esds = inside(film, SOUND, b"esds") + 4;
     let data = &film.at(SOUND).data;
-    let found = (esds..data.len()).find(|at| {
-        data[*at] == tag && data[at + 1..].iter().take_while(|byte| **byte == 0x80).count() <= 3
-    });
+    let found = (esds..data.len())
+        .find(|at| data[*at] == tag && data[at + 1..].iter().take_while(|byte| **byte == 0x80).count() <= 3);
     let at = found.expect("the sound has its descriptors") + 1;
     at + data[at..].iter().take_while(|byte| **byte & 0x80 > 0).count() + 1
 }

@@ -49,7 +49,7 @@ impl Films {
     ///
     /// # Panics
     /// If GStreamer or the pipeline cannot.
-    pub(super) fn make(pool: &WorkerPool, folder: &Path) -> Self {
+    pub fn make(pool: &WorkerPool, folder: &Path) -> Self {
         let path = |name: &str| folder.join(name).display().to_string();
         let picture = |width: u32, height: u32| {
             format!(
@@ -69,11 +69,7 @@ impl Films {
         let (small, mono) = (picture(64, 48), sound(16_000, 1));
         let film = |name: &str, muxer: &str, streams: &[(&str, &str)]| {
             let streams = streams.iter().map(|(raw, coder)| format!("{raw} {coder} {name}. "));
-            format!(
-                "{muxer} name={name} ! filesink location={} {} ",
-                path(name),
-                streams.collect::<String>()
-            )
+            format!("{muxer} name={name} ! filesink location={} {} ", path(name), streams.collect::<String>())
         };
         let eight = "audiotestsrc freq=440 volume=0.3 samplesperbuffer=19200 num-buffers=10 ! \
                      audio/x-raw,format=S16LE,rate=192000,channels=8,channel-mask=(bitmask)0xc3f !";

@@ -130,7 +130,9 @@ pub(super) fn cases(films: &Films, cases: &mut Cases) {
         ("tags-deep", |film| {
             let mut deep = Element::new(0x67c8, []);
             (0..300).for_each(|_| deep = Element::of(0x67c8, vec![deep.clone()]));
-            film.at(&[id::SEGMENT]).elements.push(Element::of(id::TAGS, vec![Element::of(0x7373, vec![deep])]));
+            film.at(&[id::SEGMENT])
+                .elements
+                .push(Element::of(id::TAGS, vec![Element::of(0x7373, vec![deep])]));
         }),
         ("attachment-promised", |film| {
             let data = Element { length: Length::Claimed(1 << 40), ..Element::new(0x465c, [0; 10]) };

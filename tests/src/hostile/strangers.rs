@@ -19,7 +19,10 @@ pub(super) fn cases(films: &Films, cases: &mut Cases) {
         ("html", format!("<!DOCTYPE html><html><title>404</title>{}</html>", "<p>gone</p>".repeat(500))),
         ("json", "{\"error\": \"not found\", \"films\": []}".to_owned()),
         ("xml", format!("<?xml version=\"1.0\"?><a>{}</a>", "<b/>".repeat(900))),
-        ("svg", "<svg xmlns=\"http://www.w3.org/2000/svg\"><rect width=\"9\" height=\"9\"/></svg>".to_owned()),
+        (
+            "svg",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"><rect width=\"9\" height=\"9\"/></svg>".to_owned(),
+        ),
         ("smil", "<smil><body><video src=\"http://127.0.0.1:9/film.mp4\"/></body></smil>".to_owned()),
         ("dash", "<?xml version=\"1.0\"?><MPD xmlns=\"urn:mpeg:dash:schema:mpd:2011\"></MPD>".to_owned()),
         ("playlist", "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\nhttp://127.0.0.1:9/film.ts\n".to_owned()),

@@ -7,7 +7,8 @@ pub(super) fn cases(films: &Films, cases: &mut Cases) {
         let places = boxes::places(bytes);
         let ends = places.iter().skip(1).map(|(at, _)| *at).chain([bytes.len()]);
         for (number, ((at, name), end)) in places.iter().zip(ends).enumerate() {
-            let name = format!("{film}-{number:03}-{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
+            let name =
+                format!("{film}-{number:03}-{}", name.replace(|c: char| !c.is_ascii_alphanumeric(), "-"));
             cases.add(format!("{name}-head"), "mp4", &bytes[..(at + 8).min(bytes.len())]);
             cases.add(format!("{name}-middle"), "mp4", &bytes[..(at + 8 + end) / 2]);
         }

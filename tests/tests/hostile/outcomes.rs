@@ -56,7 +56,10 @@ impl Outcome {
                     return Self::Rejected { reason: reason.as_str(), detail };
                 }
                 Err(fault) => {
-                    assert!(fault.is_attempt(), "a hostile file is taken for a fault of the machine: {fault}");
+                    assert!(
+                        fault.is_attempt(),
+                        "a hostile file is taken for a fault of the machine: {fault}"
+                    );
                     last = fault.to_string();
                 }
             }

@@ -19,11 +19,8 @@ fn each_hostile_clip_of_a_run_ends_once_and_the_report_is_made() {
     let _turn = alone();
     let workplace = Workplace::with_clips(GOOD);
     workplace.run_into(&workplace.path("alone")).run().done();
-    let files = hostile::corpus(
-        &pool(Duration::from_secs(60)),
-        &workplace.path("clips"),
-        hostile::usual_seed(),
-    );
+    let files =
+        hostile::corpus(&pool(Duration::from_secs(60)), &workplace.path("clips"), hostile::usual_seed());
     for file in &files {
         workplace.label(&file.path.file_stem().unwrap().to_string_lossy(), "train", "/m/01yrx");
     }
