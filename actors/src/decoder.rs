@@ -91,6 +91,7 @@ fn reject(unusable: Unusable, found: &MediaFile) -> MediaReject {
             RejectReason::UnreadableFile,
             format!("{error}; mend its permissions and run again with --from decoder"),
         ),
+        Unusable::TooLarge(told) => (RejectReason::TooLarge, format!("{told}; cut it first, or remove it")),
     };
     MediaReject::new(reason, detail)
 }

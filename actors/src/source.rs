@@ -35,7 +35,7 @@ pub use self::work::{SourceOutcome, SourceWork};
 use self::{
     known::{KnownClip, Totals, TurnedAway},
     listing::{Candidate, LabelledClip, Listing},
-    places::Hashed,
+    places::{Hashed, Unusable},
 };
 use crate::{
     settings::SourceSettings,
@@ -152,6 +152,10 @@ impl Source {
     ) -> Result<(), StageError> {
         let (hash, bytes) = match hashed {
             Ok(hashed) => hashed,
+            Err(error @ Unusable::TooLarge(_)) => {
+                let detail = format!("{error}; cut it first, or remove it");
+                return self.turn_away(file, RejectReason::TooLarge, detail, effects);
+            }
             Err(error) => {
                 let detail = format!("{error}; mend its permissions or remove it, then run again");
                 return self.turn_away(file, RejectReason::UnreadableFile, detail, effects);

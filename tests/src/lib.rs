@@ -4,6 +4,7 @@ pub mod browser;
 pub mod chaos;
 pub mod disk;
 pub mod film;
+pub mod hostile;
 pub mod out;
 pub mod program;
 mod report_check;

@@ -53,6 +53,8 @@ pub enum Unusable {
     Changed(u64),
     /// It is there and cannot be read.
     Unreadable(String),
+    /// It is longer than any that is read.
+    TooLarge(String),
 }
 
 impl fmt::Display for Unusable {
@@ -60,7 +62,7 @@ impl fmt::Display for Unusable {
         match self {
             Self::Missing => f.write_str("it is not there any more"),
             Self::Changed(bytes) => write!(f, "it has other content now ({bytes} bytes)"),
-            Self::Unreadable(detail) => f.write_str(detail),
+            Self::Unreadable(detail) | Self::TooLarge(detail) => f.write_str(detail),
         }
     }
 }
@@ -69,6 +71,7 @@ impl From<io::Error> for Unusable {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::NotFound => Self::Missing,
+            io::ErrorKind::FileTooLarge => Self::TooLarge(error.to_string()),
             _ => Self::Unreadable(error.to_string()),
         }
     }

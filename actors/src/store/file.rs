@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use counterpoint_core::media_job::MOST_INPUT_BYTES;
 use counterpoint_messages::ContentHash;
 
 use super::StoreError;
@@ -17,10 +18,16 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// BLAKE3 and length of a file.
 ///
 /// # Errors
-/// If it cannot be read.
+/// If it cannot be read; [`io::ErrorKind::FileTooLarge`] where it is longer than [`MOST_INPUT_BYTES`].
 pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
+    let file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    if bytes > MOST_INPUT_BYTES {
+        let told = format!("it has {bytes} bytes, more than {MOST_INPUT_BYTES}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
+    }
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(File::open(path)?)?;
+    hasher.update_reader(file)?;
     Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
 }
 

@@ -13,6 +13,10 @@ pub const COMPOSE_TRANSFORM: u32 = 1;
 /// Samples a second and channel of a normalised clip's sound.
 pub const SOUND_RATE: u32 = 48_000;
 
+/// Bytes of the longest file that is looked at. Far more than any clip has; hashing a longer one would keep a
+/// run busy for minutes before anything can be said of it.
+pub const MOST_INPUT_BYTES: u64 = 16 << 30;
+
 /// What becomes of a clip that is shorter than the clip length (design section 11, "short clips").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -137,7 +141,7 @@ impl MediaReject {
 pub struct Limits {
     /// Processor seconds of one job.
     pub cpu_seconds: u64,
-    /// Resident memory in bytes; address space is held to four times as much.
+    /// Resident memory in bytes, looked at between frames; a quarter more is all that can ever be written to.
     pub memory_bytes: u64,
     /// Length of any file the worker writes, in bytes.
     pub file_bytes: u64,
@@ -183,4 +187,27 @@ pub struct ElementCheck {
     pub found: bool,
     /// Debian package that brings it.
     pub package: String,
+}
+
+/// What keeps a media worker from the rest of the machine: the means that the kernel has, and what came of
+/// trying.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// Landlock forbids paths, ports and signals.
+    pub landlock: bool,
+    /// A filter of system calls leaves those that decoding needs.
+    pub seccomp: bool,
+    /// The worker tried to open a path and could not.
+    pub opens_no_path: bool,
+    /// The worker tried to make a socket and could not.
+    pub makes_no_socket: bool,
+    /// The worker tried to start a process and could not.
+    pub starts_no_process: bool,
+}
+
+impl Sandbox {
+    /// Whether nothing is left to reach for.
+    pub fn is_shut(&self) -> bool {
+        self.opens_no_path && self.makes_no_socket && self.starts_no_process
+    }
 }

@@ -1,3 +1,6 @@
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use counterpoint_core::media_job::Limits;
@@ -16,6 +19,9 @@ pub struct Budget {
     decoded_bytes: u64,
     stored_bytes: u64,
 }
+
+/// What the kernel says of this process's memory. It is opened once, while paths can still be opened.
+static STATM: LazyLock<Option<File>> = LazyLock::new(|| File::open("/proc/self/statm").ok());
 
 /// Decoded bytes below which the ratio to the stored ones says nothing.
 const RATIO_FLOOR: u64 = 1 << 30;
@@ -94,8 +100,10 @@ pub fn process_cpu() -> Duration {
 }
 
 /// Resident memory of this process; 0 where /proc cannot be read.
-fn resident_bytes() -> u64 {
-    let pages = std::fs::read_to_string("/proc/self/statm")
+pub(crate) fn resident_bytes() -> u64 {
+    let mut text = [0; 128];
+    let read = STATM.as_ref().and_then(|statm| statm.read_at(&mut text, 0).ok()).unwrap_or(0);
+    let pages = std::str::from_utf8(&text[..read])
         .ok()
         .and_then(|text| text.split_whitespace().nth(1)?.parse::<u64>().ok())
         .unwrap_or(0);

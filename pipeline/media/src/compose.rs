@@ -1,6 +1,5 @@
 use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{Read as _, Write as _};
 
 use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest};
 use counterpoint_messages::{Recipe, RejectReason};
@@ -13,9 +12,9 @@ use crate::{AacTrack, H264Encoder, MediaError, Mp4, Pcm, encode_aac, read_flac};
 #[derive(Debug, Clone, Copy)]
 pub struct ParentFiles<'a> {
     /// The normalised mp4.
-    pub video: &'a Path,
+    pub video: &'a File,
     /// The FLAC.
-    pub sound: &'a Path,
+    pub sound: &'a File,
 }
 
 /// Writes the variant of `host` that `request` asks for to `out`.
@@ -64,8 +63,9 @@ pub fn compose(
     })
 }
 
-fn read_clip(path: &Path) -> Result<Mp4, MediaError> {
-    let bytes = std::fs::read(path).map_err(|error| {
+fn read_clip(mut file: &File) -> Result<Mp4, MediaError> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| {
         MediaError::reject(RejectReason::UnreadableFile, format!("{error}; prepare the clip again"))
     })?;
     Mp4::read(&bytes)

@@ -2,9 +2,9 @@
 
 use counterpoint_core::media_job::ElementCheck;
 use gstreamer::prelude::*;
-use gstreamer::{ElementFactory, ElementFactoryType, Rank};
+use gstreamer::{ElementFactory, ElementFactoryType, Rank, TypeFindFactory};
 
-use crate::MediaError;
+use crate::{MediaError, budget};
 
 const CORE: &str = "libgstreamer1.0-0";
 const BASE: &str = "gstreamer1.0-plugins-base";
@@ -36,9 +36,8 @@ const DECODING: [(&str, &str); 17] = [
 ];
 
 /// Elements that the graphs name themselves.
-const NAMED: [(&str, &str); 13] = [
-    ("filesrc", CORE),
-    ("filesink", CORE),
+const NAMED: [(&str, &str); 12] = [
+    ("fdsink", CORE),
     ("decodebin", BASE),
     ("appsrc", BASE),
     ("appsink", BASE),
@@ -52,8 +51,9 @@ const NAMED: [(&str, &str); 13] = [
     ("flacdec", GOOD),
 ];
 
-/// Starts GStreamer in this process and takes every demuxer, parser and decoder that is not on the list
-/// out of automatic choice. Call it once, before any graph is built.
+/// Starts GStreamer in this process, takes every demuxer, parser and decoder that is not on the list out of
+/// automatic choice, and loads whatever a graph may need, so that no file has to be opened later. Call it once,
+/// before any graph is built.
 ///
 /// # Errors
 /// When GStreamer cannot start.
@@ -65,6 +65,14 @@ pub fn start() -> Result<(), MediaError> {
             factory.set_rank(Rank::NONE);
         }
     }
+    for (name, _) in NAMED.iter().chain(&DECODING) {
+        // What is missing is named when a graph asks for it, or by `check`.
+        let _ = ElementFactory::find(name).map(|factory| factory.load());
+    }
+    for factory in TypeFindFactory::factories() {
+        let _ = factory.load();
+    }
+    budget::resident_bytes();
     Ok(())
 }
 

@@ -1,37 +1,39 @@
 //! Sound without loss.
 //!
 //! ```text
-//!  appsrc (S16) ─▶ audioconvert ─▶ flacenc ─▶ filesink
-//!  filesrc ─▶ flacparse ─▶ flacdec ─▶ audioconvert ─▶ appsink (S16)
+//!  appsrc (S16) ─▶ audioconvert ─▶ flacenc ─▶ fdsink
+//!  file ─▶ flacparse ─▶ flacdec ─▶ audioconvert ─▶ appsink (S16)
 //! ```
 
-use std::path::Path;
+use std::fs::File;
+use std::os::fd::AsRawFd;
 
 use counterpoint_messages::RejectReason;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSrc};
 
+use crate::file_source::FileSource;
 use crate::graph::Running;
 use crate::{MediaError, Pcm};
 
 const WRITER: &str = "flac writer";
 const READER: &str = "flac reader";
 
-/// Writes `pcm` to the file at `path`.
+/// Writes `pcm` to `file`, which is empty.
 ///
 /// # Errors
 /// When the file cannot be written or the elements are missing.
-pub fn write_flac(pcm: &Pcm, path: &Path) -> Result<(), MediaError> {
+pub fn write_flac(pcm: &Pcm, file: &File) -> Result<(), MediaError> {
     let (rate, channels) = (pcm.rate, pcm.channels);
     let running = Running::launch(
         WRITER,
         &format!(
             "appsrc name=source format=time max-bytes=0 \
              caps=audio/x-raw,format=S16LE,layout=interleaved,rate={rate},channels={channels} \
-             ! audioconvert ! flacenc ! filesink name=sink"
+             ! audioconvert ! flacenc ! fdsink name=sink"
         ),
     )?;
-    running.element::<gstreamer::Element>(WRITER, "sink")?.set_property("location", path);
+    running.element::<gstreamer::Element>(WRITER, "sink")?.set_property("fd", file.as_raw_fd());
     let source: AppSrc = running.element(WRITER, "source")?;
     running.play(WRITER)?;
     running.push(WRITER, &source, pcm.to_buffer())?;
@@ -39,17 +41,20 @@ pub fn write_flac(pcm: &Pcm, path: &Path) -> Result<(), MediaError> {
     running.wait_for_end(WRITER)
 }
 
-/// Reads the file at `path`.
+/// Reads `file`.
 ///
 /// # Errors
 /// A reject when it is no FLAC.
-pub fn read_flac(path: &Path) -> Result<Pcm, MediaError> {
+pub fn read_flac(file: &File) -> Result<Pcm, MediaError> {
     let running = Running::launch(
         READER,
-        "filesrc name=source ! flacparse ! flacdec ! audioconvert \
+        "flacparse name=first ! flacdec ! audioconvert \
          ! audio/x-raw,format=S16LE,layout=interleaved ! appsink name=sink sync=false max-buffers=16",
     )?;
-    running.element::<gstreamer::Element>(READER, "source")?.set_property("location", path);
+    let source = FileSource::new(file).map_err(|error| MediaError::graph(READER, error))?;
+    let first: gstreamer::Element = running.element(READER, "first")?;
+    running.0.add(&source).map_err(|error| MediaError::graph(READER, error))?;
+    source.link(&first).map_err(|error| MediaError::graph(READER, error))?;
     let sink: AppSink = running.element(READER, "sink")?;
     running.play(READER)?;
     let mut pcm = Pcm { rate: 0, channels: 0, samples: Vec::new() };

@@ -101,7 +101,7 @@ fn error_of(graph: &'static str, error: &gstreamer::message::Error) -> MediaErro
 }
 
 /// What GStreamer said and where, in one line.
-pub(crate) fn describe(error: &gstreamer::message::Error) -> String {
+fn describe(error: &gstreamer::message::Error) -> String {
     let element = error.src().map(|source| source.name().to_string()).unwrap_or_default();
     let debug = error.debug().map(|text| text.lines().last().unwrap_or_default().to_owned());
     match debug {

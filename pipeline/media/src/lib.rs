@@ -11,6 +11,7 @@ mod budget;
 mod compose;
 mod elements;
 mod error;
+mod file_source;
 mod flac;
 mod frame_clock;
 mod graph;
@@ -26,6 +27,7 @@ mod skipping;
 mod sound_track;
 mod source_facts;
 mod statistics;
+mod stillness;
 mod synthesize;
 mod window;
 

@@ -1,6 +1,5 @@
 use std::fs::File;
 use std::io::Write as _;
-use std::path::Path;
 
 use counterpoint_core::media_job::{PrepareOutcome, PrepareRequest, SOUND_RATE};
 use counterpoint_messages::{RejectReason, SignalStatistics};
@@ -19,8 +18,7 @@ const CHANNELS: u32 = 2;
 /// Samples in the longest packet of a supported sound codec that is not raw (MP3).
 const LONGEST_AUDIO_PACKET: u64 = 1152;
 
-/// Brings the file at `input` to the normal form of `request`: an mp4 to `mp4_out`, its sound as FLAC to the
-/// file at `flac_out`.
+/// Brings `input` to the normal form of `request`: an mp4 to `mp4_out`, its sound as FLAC to `flac_out`.
 ///
 /// The picture is decoded, squared and encoded frame by frame; the sound is held whole, as its loudness
 /// must be known before its gain. The same input gives the same bytes.
@@ -28,11 +26,11 @@ const LONGEST_AUDIO_PACKET: u64 = 1152;
 /// # Errors
 /// A reject when the file is not what the request needs or breaks a limit; otherwise a fault of ours.
 pub fn prepare(
-    input: &Path,
+    input: &File,
     request: &PrepareRequest,
     budget: &mut Budget,
     mp4_out: &mut File,
-    flac_out: &Path,
+    flac_out: &File,
 ) -> Result<PrepareOutcome, MediaError> {
     let side = u16::try_from(request.size).ok().filter(|side| *side >= 16 && side % 2 == 0);
     let side =
@@ -111,7 +109,7 @@ pub fn prepare(
 }
 
 /// Length in milliseconds of a file, decoded to its end.
-fn measured_duration(input: &Path, budget: &mut Budget) -> Result<u64, MediaError> {
+fn measured_duration(input: &File, budget: &mut Budget) -> Result<u64, MediaError> {
     let most = budget.limits().sound_seconds.saturating_mul(u64::from(SOUND_RATE));
     let track = SoundTrack::new(SOUND_RATE, 1, 0, usize::try_from(most).unwrap_or(usize::MAX));
     let mut reader = Reader::open(input, track, budget)?;

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!            ┌───────────┐ picture as decoded           ┌─────────┐
-//!  filesrc ─▶│ decodebin ├─────────────────────────────▶│ appsink │─▶ events (bounded)
+//!     file ─▶│ decodebin ├─────────────────────────────▶│ appsink │─▶ events (bounded)
 //!            │ (allowed  │ sound  ┌────────────┐ ┌─────────────┐ ┌─────────┐
 //!            │  elements)├───────▶│audioconvert├▶│audioresample├▶│ appsink │─▶ sound track
 //!            └───────────┘        └────────────┘ └─────────────┘ └─────────┘
@@ -11,7 +11,7 @@
 //! Frames come out one at a time and wait for their reader; sound is placed on its track as it comes.
 //! Every time is a stream time: a position in the file after edit lists and codec delays.
 
-use std::path::Path;
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
@@ -26,9 +26,11 @@ use gstreamer_app::{AppSink, AppSinkCallbacks};
 use gstreamer_video::{VideoInfo, VideoOrientationMethod};
 use parking_lot::Mutex;
 
+use crate::file_source::FileSource;
 use crate::graph::Running;
 use crate::skipping::Skipping;
 use crate::source_facts::{SourceFacts, reject_of};
+use crate::stillness::Stillness;
 use crate::{Budget, MediaError, SoundTrack, elements};
 
 /// How long the reader waits before it looks at its budget and at the bus again.
@@ -65,8 +67,10 @@ enum Event {
 #[derive(Debug)]
 pub struct Reader {
     running: Running,
+    source: FileSource,
     events: Option<Receiver<Event>>,
     shared: Arc<Shared>,
+    still: Stillness,
     picture_open: bool,
     sound_open: bool,
 }
@@ -83,33 +87,34 @@ pub(crate) struct Shared {
 }
 
 impl Reader {
-    /// Opens the file at `path` and decodes its beginning; its sound will be placed on `sound`.
+    /// Decodes the beginning of `file`; its sound will be placed on `sound`.
     ///
     /// # Errors
     /// A reject for anything that is no supported media file or breaks a limit.
-    pub fn open(path: &Path, sound: SoundTrack, budget: &Budget) -> Result<Self, MediaError> {
-        Self::open_skipping(path, sound, None, budget)
+    pub fn open(file: &File, sound: SoundTrack, budget: &Budget) -> Result<Self, MediaError> {
+        Self::open_skipping(file, sound, None, budget)
     }
 
     /// Opens the file like [`Reader::open`], and leaves out what need not be decoded.
     pub(crate) fn open_skipping(
-        path: &Path,
+        file: &File,
         sound: SoundTrack,
         skipping: Option<Arc<Skipping>>,
         budget: &Budget,
     ) -> Result<Self, MediaError> {
-        let length = std::fs::metadata(path).map_err(|error| {
+        let length = file.metadata().map_err(|error| {
             MediaError::reject(RejectReason::UnreadableFile, format!("{error}; check its permissions"))
         })?;
         if length.len() == 0 {
             let detail = "the file has 0 bytes; fetch it again";
             return Err(MediaError::reject(RejectReason::EmptyFile, detail));
         }
-        let source = elements::make("filesrc")?;
-        source.set_property("location", path);
+        let source = FileSource::new(file).map_err(|error| MediaError::graph("reader", error))?;
         let decodebin = elements::make("decodebin")?;
         let pipeline = Pipeline::new();
-        pipeline.add_many([&source, &decodebin]).map_err(|error| MediaError::graph("reader", error))?;
+        pipeline
+            .add_many([source.upcast_ref(), &decodebin])
+            .map_err(|error| MediaError::graph("reader", error))?;
         source.link(&decodebin).map_err(|error| MediaError::graph("reader", error))?;
 
         let (sender, receiver) = sync_channel(FRAMES_IN_FLIGHT);
@@ -124,8 +129,10 @@ impl Reader {
         connect(&pipeline, &decodebin, &shared);
         let mut reader = Self {
             running: Running(pipeline),
+            source,
             events: Some(receiver),
             shared,
+            still: Stillness::new(length.len()),
             picture_open: false,
             sound_open: false,
         };
@@ -212,12 +219,13 @@ impl Reader {
             };
             match event {
                 Ok(Event::Frame(frame)) => {
+                    self.still.moved(&self.source);
                     budget.count_frame(frame.buffer.size())?;
                     return Ok(Some(*frame));
                 }
                 Ok(Event::PictureEnded) => self.picture_open = false,
                 Ok(Event::SoundEnded) => self.sound_open = false,
-                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Timeout) => self.still.look(&self.source)?,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
@@ -238,14 +246,14 @@ impl Reader {
         let _ = self.running.0.set_state(State::Null);
     }
 
-    fn preroll(&self, budget: &Budget) -> Result<(), MediaError> {
+    fn preroll(&mut self, budget: &Budget) -> Result<(), MediaError> {
         if self.running.0.set_state(State::Paused).is_err() {
             return Err(self.fault().unwrap_or_else(|| MediaError::graph("reader", "it does not open")));
         }
         self.wait_until_ready(budget)
     }
 
-    fn wait_until_ready(&self, budget: &Budget) -> Result<(), MediaError> {
+    fn wait_until_ready(&mut self, budget: &Budget) -> Result<(), MediaError> {
         let bus = self.running.0.bus().ok_or_else(|| MediaError::graph("reader", "no bus"))?;
         let wanted = [gstreamer::MessageType::AsyncDone, gstreamer::MessageType::Error];
         loop {
@@ -260,6 +268,9 @@ impl Reader {
                     RejectReason::CorruptMedia,
                     "the file ends before its first stream begins; fetch it again",
                 ));
+            }
+            if message.is_none() {
+                self.still.look(&self.source)?;
             }
             if let Some(message) = message {
                 return match message.view() {

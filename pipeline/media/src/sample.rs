@@ -1,6 +1,5 @@
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::Path;
 use std::sync::Arc;
 
 use counterpoint_core::media_job::{SampleOutcome, SampleRequest};
@@ -14,7 +13,7 @@ use crate::skipping::Skipping;
 use crate::sound_track::PACKET_SECONDS;
 use crate::{Budget, MediaError, SoundTrack};
 
-/// Writes what a model is given of the file at `input`: RGB frames, then mono sound as little-endian f32.
+/// Writes what a model is given of `input`: RGB frames, then mono sound as little-endian f32.
 ///
 /// Frame i is the one displayed at i over the rate; there is a frame for each such moment before the
 /// picture ends. A file without sound gives no samples. Of an H.264 picture in mp4 only what these frames
@@ -23,7 +22,7 @@ use crate::{Budget, MediaError, SoundTrack};
 /// # Errors
 /// A reject when the file has no picture, cannot be decoded or breaks a limit.
 pub fn sample(
-    input: &Path,
+    input: &File,
     request: &SampleRequest,
     budget: &mut Budget,
     out: &mut File,

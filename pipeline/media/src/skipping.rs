@@ -7,7 +7,6 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -66,16 +65,15 @@ struct Coded {
 }
 
 impl Skipping {
-    /// What need not be decoded of the file at `path` to know which frame is shown at each multiple of
+    /// What need not be decoded of `file` to know which frame is shown at each multiple of
     /// 1 / `rate` seconds; `None` where its tables do not tell.
-    pub(crate) fn plan(path: &Path, rate: f64) -> Option<Self> {
-        let file = File::open(path).ok()?;
+    pub(crate) fn plan(file: &File, rate: f64) -> Option<Self> {
         // The tables are not ours. What their reader makes of bad ones is no reason to turn a file away.
         std::panic::catch_unwind(|| {
-            let moov = read_tables(&file)?;
+            let moov = read_tables(file)?;
             let mut pictures = moov.trak.iter().filter(|trak| trak.mdia.hdlr.handler == FourCC::new(b"vide"));
             let (trak, None) = (pictures.next()?, pictures.next()) else { return None };
-            Self::of_track(trak, rate, &file)
+            Self::of_track(trak, rate, file)
         })
         .ok()
         .flatten()

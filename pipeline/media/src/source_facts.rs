@@ -1,9 +1,8 @@
 use counterpoint_core::media_job::{Limits, MediaReject};
 use counterpoint_messages::{ContainerFacts, RejectReason};
+use gstreamer::prelude::*;
 use gstreamer::{Caps, CapsRef, StructureRef};
 use gstreamer_video::{VideoInfo, VideoOrientationMethod};
-
-use crate::graph::describe;
 
 /// What a person does about a codec or container that is not supported.
 const CONVERT: &str = "convert the file to H.264 and AAC in mp4";
@@ -177,18 +176,19 @@ impl SourceFacts {
     }
 }
 
-/// The reject for an error that GStreamer reported on a file.
+/// The reject for an error that GStreamer reported on a file, in words of our own: GStreamer's name source
+/// files and depend on the language of the machine.
 pub(crate) fn reject_of(error: &gstreamer::message::Error, facts: &SourceFacts) -> MediaReject {
     use gstreamer::{CoreError, ResourceError, StreamError};
     let cause = error.error();
-    let said = describe(error);
-    if cause.matches(StreamError::TypeNotFound) || cause.matches(StreamError::WrongType) {
+    let is = |kinds: &[StreamError]| kinds.iter().any(|kind| cause.matches(*kind));
+    if is(&[StreamError::TypeNotFound, StreamError::WrongType]) {
         return MediaReject::new(
             RejectReason::NotMedia,
-            format!("the bytes are no known media format ({said}); check that it is a video file"),
+            "the bytes are of no known media format; check that it is a video file",
         );
     }
-    if cause.matches(StreamError::CodecNotFound) || cause.matches(CoreError::MissingPlugin) {
+    if is(&[StreamError::CodecNotFound]) || cause.matches(CoreError::MissingPlugin) {
         let of = |kind: &str| facts.unknown.iter().find(|name| name.starts_with(kind));
         return match of("video/").or_else(|| of("audio/")) {
             Some(codec) => unsupported(codec),
@@ -198,16 +198,47 @@ pub(crate) fn reject_of(error: &gstreamer::message::Error, facts: &SourceFacts) 
             ),
         };
     }
-    if cause.matches(ResourceError::NotFound) {
-        return MediaReject::new(RejectReason::MediaMissing, format!("{said}; put the file back"));
+    if is(&[StreamError::Decrypt, StreamError::DecryptNokey]) {
+        return unsupported("encrypted streams");
     }
-    if cause.matches(ResourceError::OpenRead) || cause.matches(ResourceError::Read) {
-        return MediaReject::new(RejectReason::UnreadableFile, format!("{said}; check its permissions"));
+    if cause.matches(ResourceError::Read) {
+        let said = cause.message();
+        return MediaReject::new(
+            RejectReason::UnreadableFile,
+            format!("the file cannot be read ({said}); check the disk that it lies on"),
+        );
     }
+    let why = if is(&[StreamError::Demux]) {
+        "its index is damaged or ends early"
+    } else if is(&[StreamError::Decode]) {
+        "its packets are damaged"
+    } else if is(&[StreamError::Format, StreamError::NotImplemented]) {
+        "its format contradicts itself"
+    } else {
+        "its data breaks off or contradicts itself"
+    };
     MediaReject::new(
         RejectReason::CorruptMedia,
-        format!("the file cannot be decoded ({said}); fetch it again or re-encode it"),
+        format!("{} cannot be decoded: {why}; fetch the file again or re-encode it", part_of(error, facts)),
     )
+}
+
+/// What of the file an element was at work on: a codec or the container.
+fn part_of(error: &gstreamer::message::Error, facts: &SourceFacts) -> String {
+    use gstreamer::ElementFactoryType;
+    let factory = error.src().and_then(|source| source.downcast_ref::<gstreamer::Element>()?.factory());
+    let has = |kind: ElementFactoryType| factory.as_ref().is_some_and(|factory| factory.has_type(kind));
+    let named = |what: &str, codec: &str| match codec {
+        "" => format!("the {what}"),
+        codec => format!("the {what} ({codec})"),
+    };
+    if has(ElementFactoryType::MEDIA_VIDEO) {
+        named("picture", &facts.container.video_codec)
+    } else if has(ElementFactoryType::MEDIA_AUDIO) {
+        named("sound", &facts.container.audio_codec)
+    } else {
+        named("file", &facts.container.container)
+    }
 }
 
 fn unsupported(codec: &str) -> MediaReject {

@@ -14,7 +14,7 @@ pub mod wire;
 
 pub use counterpoint_core::media_job::{
     COMPOSE_TRANSFORM, ComposeOutcome, ComposeRequest, ElementCheck, Limits, MediaReject, PREPARE_TRANSFORM,
-    PrepareRequest, SOUND_RATE, SampleRequest, ShortClips,
+    PrepareRequest, SOUND_RATE, SampleRequest, Sandbox, ShortClips,
 };
 pub use fault::WorkerFault;
 pub use pool::{WorkerPool, WorkerSettings, worker_program};

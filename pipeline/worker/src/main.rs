@@ -1,18 +1,20 @@
 //! The limited program that touches untrusted media.
 //!
 //! Its parent starts it with a socket as standard input and sends limits, then jobs ([`counterpoint_worker::protocol`]). It
-//! sets the limits on itself before it reads a byte of media, does one job at a time, opens nothing but the
-//! file descriptors that come with a job, and ends when the parent does. `counterpoint-worker --check`
+//! sets the limits on itself and enters its sandbox before it reads a byte of media, does one job at a time,
+//! touches nothing but the file descriptors that come with a job, and ends when the parent does. `counterpoint-worker --check`
 //! prints which GStreamer elements are installed, one JSON object a line.
+
+mod sandbox;
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use counterpoint_core::corpus::ClipScript;
+use counterpoint_core::media_job::Sandbox;
 use counterpoint_media::{Budget, MediaError, ParentFiles, Pcm, process_cpu};
 use counterpoint_worker::protocol::{Job, Limits, Outcome, Taken};
 use counterpoint_worker::wire;
@@ -21,9 +23,13 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 /// Open files a worker may hold: GStreamer's own, and those of a job.
 const OPEN_FILES: u64 = 256;
 
-/// Address space for each byte of resident memory: thread stacks and allocator arenas are mapped, but
+/// Address space for each byte of resident memory: libraries and reserves of the allocator are mapped, but
 /// hardly touched.
 const ADDRESS_SPACE: u64 = 4;
+
+/// The part of its memory by which a job may pass the limit before allocations fail: between two looks at
+/// what is resident, it cannot have taken more.
+const MEMORY_SLACK: u64 = 4;
 
 fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
@@ -61,12 +67,13 @@ fn serve() -> io::Result<()> {
     let socket = UnixStream::from(rustix::stdio::stdin().try_clone_to_owned()?);
     let Some((limits, _)) = wire::receive::<Limits>(&socket)? else { return Ok(()) };
     limit_process(&limits)?;
-    end_with_parent(socket.try_clone()?)?;
     counterpoint_media::start().map_err(io::Error::other)?;
+    let sandbox = sandbox::enter()?;
+    end_with_parent(socket.try_clone()?)?;
     while let Some((job, files)) = wire::receive::<Job>(&socket)? {
         limit_cpu(&limits)?;
         wire::send(&socket, &Taken, &[])?;
-        let outcome = run(job, files, &limits).unwrap_or_else(outcome_of);
+        let outcome = run(job, files, &limits, sandbox).unwrap_or_else(outcome_of);
         wire::send(&socket, &outcome, &[])?;
     }
     Ok(())
@@ -78,6 +85,7 @@ fn limit_process(limits: &Limits) -> io::Result<()> {
     set(Resource::Core, 0)?;
     set(Resource::Nofile, OPEN_FILES)?;
     set(Resource::Fsize, limits.file_bytes)?;
+    set(Resource::Data, limits.memory_bytes.saturating_add(limits.memory_bytes / MEMORY_SLACK))?;
     set(Resource::As, limits.memory_bytes.saturating_mul(ADDRESS_SPACE))?;
     Ok(())
 }
@@ -107,38 +115,32 @@ fn end_with_parent(socket: UnixStream) -> io::Result<()> {
 }
 
 /// Does one job with the files that came with it.
-fn run(job: Job, files: Vec<OwnedFd>, limits: &Limits) -> Result<Outcome, MediaError> {
+fn run(job: Job, files: Vec<OwnedFd>, limits: &Limits, sandbox: Sandbox) -> Result<Outcome, MediaError> {
     let mut files: Vec<File> = files.into_iter().map(File::from).collect();
     match (job, files.as_mut_slice()) {
         (Job::Prepare(request), [input, video, sound]) => {
             let mut budget = budget(input, limits);
-            counterpoint_media::prepare(&path(input), &request, &mut budget, video, &path(sound))
-                .map(Outcome::Prepared)
+            counterpoint_media::prepare(input, &request, &mut budget, video, sound).map(Outcome::Prepared)
         }
         (Job::Sample(request), [input, out]) => {
             let mut budget = budget(input, limits);
-            counterpoint_media::sample(&path(input), &request, &mut budget, out).map(Outcome::Sampled)
+            counterpoint_media::sample(input, &request, &mut budget, out).map(Outcome::Sampled)
         }
         (Job::Compose(request), [out, host_video, host_sound, donors @ ..]) => {
-            let donors: Vec<(PathBuf, PathBuf)> =
-                donors.chunks_exact(2).map(|donor| (path(&donor[0]), path(&donor[1]))).collect();
-            let donors: Vec<ParentFiles<'_>> =
-                donors.iter().map(|(video, sound)| ParentFiles { video, sound }).collect();
-            let host = ParentFiles { video: &path(host_video), sound: &path(host_sound) };
+            let donors: Vec<ParentFiles<'_>> = donors
+                .chunks_exact(2)
+                .map(|donor| ParentFiles { video: &donor[0], sound: &donor[1] })
+                .collect();
+            let host = ParentFiles { video: host_video, sound: host_sound };
             counterpoint_media::compose(&request, host, &donors, out).map(Outcome::Composed)
         }
         (Job::Synthesize(script), [out]) => synthesize(&script, out).map(Outcome::Synthesized),
-        (Job::Check, []) => Ok(Outcome::Checked(counterpoint_media::check())),
+        (Job::Check, []) => Ok(Outcome::Checked(counterpoint_media::check(), sandbox)),
         (_, files) => Err(MediaError::Graph {
             graph: "worker",
             detail: format!("a job came with {} files, which are not those it needs", files.len()),
         }),
     }
-}
-
-/// A path under which GStreamer opens the file that the parent opened.
-fn path(file: &File) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()))
 }
 
 fn budget(input: &File, limits: &Limits) -> Budget {

@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::process::{Lost, WorkerProcess};
 use crate::protocol::{Job, Limits, Outcome};
-use crate::{ElementCheck, MediaReject, WorkerFault};
+use crate::{ElementCheck, MediaReject, Sandbox, WorkerFault};
 
 /// Name of the worker program.
 const PROGRAM: &str = "counterpoint-worker";
@@ -78,13 +78,14 @@ impl WorkerPool {
         self.state.lock().idle.iter().map(WorkerProcess::id).collect()
     }
 
-    /// Every GStreamer element the graphs need: whether it is installed, and what brings it.
+    /// Every GStreamer element the graphs need: whether it is installed, and what brings it; and how the
+    /// worker is shut in.
     ///
     /// # Errors
     /// When the worker cannot say.
-    pub fn check(&self) -> Result<Vec<ElementCheck>, WorkerFault> {
+    pub fn check(&self) -> Result<(Vec<ElementCheck>, Sandbox), WorkerFault> {
         match self.run(&Job::Check, &[])? {
-            Ok(Outcome::Checked(elements)) => Ok(elements),
+            Ok(Outcome::Checked(elements, sandbox)) => Ok((elements, sandbox)),
             other => Err(unexpected(&other)),
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 
 use crate::WorkerFault;
 use crate::protocol::{Job, Limits, Outcome, Taken};
@@ -53,6 +53,8 @@ impl WorkerProcess {
         let (socket, theirs) = UnixStream::pair().map_err(fault)?;
         let said = memfd_create("worker-stderr", MemfdFlags::CLOEXEC).map_err(|error| fault(error.into()))?;
         let said = File::from(said);
+        // After it is emptied, what is said next stands at its beginning.
+        rustix::fs::fcntl_setfl(&said, OFlags::APPEND).map_err(|error| fault(error.into()))?;
         let child = Command::new(program)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -89,6 +91,8 @@ impl WorkerProcess {
             }
         }
         self.jobs = self.jobs.saturating_add(1);
+        // What it said on earlier jobs explains nothing now, and must not pile up.
+        let _ = self.said.set_len(0);
         match wire::receive(&self.socket) {
             Ok(Some((outcome, _))) => Ok(outcome),
             Err(error) if is_timeout(&error) => Err(Lost::TooLate),

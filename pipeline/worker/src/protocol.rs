@@ -6,7 +6,7 @@
 use counterpoint_core::corpus::ClipScript;
 use counterpoint_core::media_job::{
     ComposeOutcome, ComposeRequest, ElementCheck, MediaReject, PrepareOutcome, PrepareRequest, SampleOutcome,
-    SampleRequest,
+    SampleRequest, Sandbox,
 };
 use serde::{Deserialize, Serialize};
 
@@ -42,8 +42,8 @@ pub enum Outcome {
     Composed(ComposeOutcome),
     /// The synthetic clip is in the output, so many bytes long.
     Synthesized(u64),
-    /// Every element the graphs need.
-    Checked(Vec<ElementCheck>),
+    /// Every element the graphs need, and what the worker gave up.
+    Checked(Vec<ElementCheck>, Sandbox),
     /// The input was turned away.
     Rejected(MediaReject),
     /// The result could not be written: the operating system's error number, and its text.

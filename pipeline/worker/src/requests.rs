@@ -5,6 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use counterpoint_core::corpus::ClipScript;
+use counterpoint_core::media_job::MOST_INPUT_BYTES;
 use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use tempfile::{NamedTempFile, TempPath};
@@ -187,6 +188,16 @@ fn open(path: &Path) -> Result<File, MediaReject> {
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
     let opened = file.and_then(|file| Ok((file.metadata()?, file)));
     match opened {
+        Ok((metadata, _)) if metadata.is_file() && metadata.len() > MOST_INPUT_BYTES => {
+            Err(MediaReject::new(
+                RejectReason::TooLarge,
+                format!(
+                    "{} has {} bytes, more than {MOST_INPUT_BYTES}; cut it first",
+                    path.display(),
+                    metadata.len()
+                ),
+            ))
+        }
         Ok((metadata, file)) if metadata.is_file() => Ok(file),
         Ok(_) => Err(MediaReject::new(
             RejectReason::UnreadableFile,

@@ -88,7 +88,7 @@ fn compose(pool: &WorkerPool, recipe: Recipe, host: &Prepared, donor: &Prepared,
 }
 
 fn shifted_with_silence(clip: &Prepared) -> Mp4 {
-    let mut pcm: Pcm = read_flac(&clip.sound).unwrap();
+    let mut pcm: Pcm = read_flac(&std::fs::File::open(&clip.sound).unwrap()).unwrap();
     let moved = 2 * 48_000 * 5 / 2;
     pcm.samples.rotate_right(moved);
     pcm.samples[..moved].fill(0);

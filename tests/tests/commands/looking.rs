@@ -70,7 +70,7 @@ fn doctor_finds_nothing_missing_where_the_tests_run() {
     assert_eq!(told["ok"], true, "{told:#}");
     let checks: Vec<_> =
         told["checks"].as_array().unwrap().iter().map(|check| text(&check["name"])).collect();
-    for name in ["settings", "media worker", "gstreamer"] {
+    for name in ["settings", "media worker", "media worker sandbox", "gstreamer"] {
         assert!(checks.iter().any(|check| check == name), "{name}: {checks:?}");
     }
     let broken = Program::counterpoint(["doctor"]).env("COUNTERPOINT_DECODER__SIZE", "15").run();

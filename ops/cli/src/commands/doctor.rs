@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use counterpoint_actors::settings::Effort;
-use counterpoint_worker::worker_program;
+use counterpoint_worker::{Sandbox, worker_program};
 use serde::Serialize;
 
 use crate::{
@@ -82,8 +82,9 @@ fn media(checks: &mut Vec<Check>) {
             found: error.to_string(),
             remedy: Some("cargo build --release -p counterpoint-worker".to_owned()),
         }),
-        Ok(elements) => {
+        Ok((elements, sandbox)) => {
             checks.push(Check { name, ok: true, found: program.display().to_string(), remedy: None });
+            checks.push(shut_in(sandbox));
             let missing: Vec<_> = elements.iter().filter(|element| !element.found).collect();
             if missing.is_empty() {
                 checks.push(Check {
@@ -114,6 +115,28 @@ fn store(config: &Config) -> Option<Check> {
             Check { name, ok: false, found: error.to_string(), remedy: Some(remedy) }
         }
     })
+}
+
+/// What keeps the media worker from files, network and processes.
+fn shut_in(sandbox: Sandbox) -> Check {
+    let named = |facts: &[(bool, &'static str)], holds: bool| {
+        let names = facts.iter().filter(|(fact, _)| *fact == holds).map(|(_, name)| *name);
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let means = named(&[(sandbox.seccomp, "seccomp"), (sandbox.landlock, "landlock")], true);
+    let reach = [
+        (sandbox.opens_no_path, "files"),
+        (sandbox.makes_no_socket, "network"),
+        (sandbox.starts_no_process, "processes"),
+    ];
+    let is_shut = sandbox.is_shut();
+    Check {
+        name: "media worker sandbox".to_owned(),
+        ok: is_shut,
+        found: if is_shut { means } else { format!("the worker still reaches {}", named(&reach, false)) },
+        remedy: (!is_shut)
+            .then(|| "use Linux 5.13 or newer, and a container that allows seccomp and landlock".to_owned()),
+    }
 }
 
 /// A full disk stops a run; tell early.
