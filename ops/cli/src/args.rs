@@ -270,8 +270,10 @@ fn device(text: &str) -> Result<String, String> {
 fn broker(text: &str) -> Result<String, String> {
     match counterpoint_log::Broker::of(Some(text), Path::new("")) {
         Ok(_) => Ok(text.to_owned()),
-        Err(_) => Err("expected embedded:DIR, where DIR is a folder on this host, or kafka://HOST:PORT[,HOST:PORT]"
-            .to_owned()),
+        Err(_) => {
+            Err("expected embedded:DIR, where DIR is a folder on this host, or kafka://HOST:PORT[,HOST:PORT]"
+                .to_owned())
+        }
     }
 }
 

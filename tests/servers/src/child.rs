@@ -58,8 +58,11 @@ impl ServerProcess {
             guarded.current_dir(folder);
         }
         let child = guarded.stdin(Stdio::piped()).stdout(out).stderr(err).spawn();
-        let child =
-            child.map_err(|source| ServerError::Io { what: "cannot run", place: PathBuf::from("sh"), source })?;
+        let child = child.map_err(|source| ServerError::Io {
+            what: "cannot run",
+            place: PathBuf::from("sh"),
+            source,
+        })?;
         Ok(Self { name: name.to_owned(), log: log.to_owned(), child })
     }
 

@@ -191,7 +191,14 @@ fn launch(jars: &Path, folder: &Folder, inner_port: u16) -> Result<ServerProcess
 fn java(jars: &Path, folder: &Path, class: &str) -> Command {
     let mut command = Command::new("java");
     // Small and quick to start: a broker of a test lives for seconds.
-    command.args(["-Dorg.apache.logging.log4j.level=WARN", "-Xmx384m", "-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
+    command.args([
+        "-Dorg.apache.logging.log4j.level=WARN",
+        "-Xmx384m",
+        "-Xms64m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
+        "-cp",
+    ]);
     command.arg(jars.join("*")).arg(class).current_dir(folder);
     command
 }

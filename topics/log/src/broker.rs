@@ -65,12 +65,14 @@ impl Broker {
                 Err(LogError::invalid(format!("broker `{text}` names no folder: give {ACCEPTED}")))
             }
             Some(("embedded", folder)) => Ok(Self::Embedded(PathBuf::from(folder))),
-            Some(("kafka", brokers)) => match brokers.strip_prefix("//").map(|rest| rest.trim_end_matches('/')) {
-                None | Some("") => {
-                    Err(LogError::invalid(format!("broker `{text}` names no host: give {ACCEPTED}")))
+            Some(("kafka", brokers)) => {
+                match brokers.strip_prefix("//").map(|rest| rest.trim_end_matches('/')) {
+                    None | Some("") => {
+                        Err(LogError::invalid(format!("broker `{text}` names no host: give {ACCEPTED}")))
+                    }
+                    Some(brokers) => Ok(Self::Kafka(brokers.to_owned())),
                 }
-                Some(brokers) => Ok(Self::Kafka(brokers.to_owned())),
-            },
+            }
             _ => Err(LogError::invalid(format!("broker `{text}` is none: give {ACCEPTED}"))),
         }
     }
@@ -95,11 +97,7 @@ impl Broker {
 ///
 /// # Errors
 /// [`LogError::Invalid`] for a text that names no log, else as [`SqliteLog::open`] and [`KafkaLog::open`].
-pub fn open(
-    broker: Option<&str>,
-    out: &Path,
-    options: &TopicOptions,
-) -> Result<Arc<dyn TopicLog>, LogError> {
+pub fn open(broker: Option<&str>, out: &Path, options: &TopicOptions) -> Result<Arc<dyn TopicLog>, LogError> {
     Broker::of(broker, out)?.open(options, true)
 }
 

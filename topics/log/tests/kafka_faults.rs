@@ -27,13 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 fn record(topic: Topic, partition: u32, value: usize) -> Outgoing {
     let text = value.to_string();
-    Outgoing {
-        topic,
-        partition,
-        key: text.clone().into(),
-        value: text.into(),
-        headers: Headers::default(),
-    }
+    Outgoing { topic, partition, key: text.clone().into(), value: text.into(), headers: Headers::default() }
 }
 
 fn number(bytes: &[u8]) -> usize {
@@ -78,8 +72,7 @@ impl Owner {
             match self.next().await {
                 Ok(Event::Assigned { epoch, state, .. }) => {
                     self.epoch = epoch;
-                    self.count =
-                        state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
+                    self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
                     return;
                 }
                 Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
@@ -322,7 +315,10 @@ async fn a_user_with_the_right_password_works_and_one_with_a_wrong_one_is_told()
     let error = KafkaLog::open(&as_user(&address(&server), "wrong")).err().unwrap();
     assert!(matches!(error, LogError::Invalid { .. }), "{error}");
     let text = error.to_string();
-    assert!(text.contains("refuses the user or the password") && text.contains("topics.kafka.sasl_"), "{text}");
+    assert!(
+        text.contains("refuses the user or the password") && text.contains("topics.kafka.sasl_"),
+        "{text}"
+    );
     assert!(!text.contains("wrong"), "{text}");
     works(&as_user(&address(&server), "right")).await;
 }
@@ -339,8 +335,7 @@ async fn works(options: &KafkaOptions) {
 }
 
 fn run(folder: &std::path::Path, program: &str, arguments: &str) {
-    let output =
-        Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
+    let output = Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
 }
 

@@ -55,7 +55,7 @@ pub fn run(arguments: &args::Compose, common: &Common, screen: &Screen) -> Outco
         let run = ExistingRun::open(common, &arguments.from).await?;
         let store = Store::open(&objects(&arguments.from)).map_err(anyhow::Error::from)?;
         let samples = match (plan, arguments.seed) {
-            (None, None) => samples_of(&*run.log, &run.revision).await?,
+            (None, None) => samples_of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?,
             (plan, seed) => composed_anew(&run, &store, plan, seed).await?,
         };
         Ok::<_, Failure>((run, store, samples))

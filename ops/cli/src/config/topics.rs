@@ -136,8 +136,9 @@ mod tests {
 
     #[test]
     fn properties_are_texts_whatever_they_look_like_and_are_not_printed() {
-        let settings: TopicSettings =
-            toml_of("[kafka]\nsasl_password = \"hunter2\"\nsession_timeout_ms = 9000\nsocket_keepalive_enable = true\n");
+        let settings: TopicSettings = toml_of(
+            "[kafka]\nsasl_password = \"hunter2\"\nsession_timeout_ms = 9000\nsocket_keepalive_enable = true\n",
+        );
         let values: Vec<_> = settings.kafka.0.values().map(String::as_str).collect();
         assert_eq!(values, ["hunter2", "9000", "true"]);
         let printed = format!("{settings:?}");

@@ -225,6 +225,7 @@ impl<'a> Survey<'a> {
     /// Names and partitions of all topics of the cluster that have a leader.
     fn topics(&self) -> Result<BTreeMap<String, u32>, LogError> {
         let start = Instant::now();
+        let mut known = None;
         loop {
             match self.probe.client().fetch_metadata(None, Duration::from_secs(1)) {
                 Ok(metadata) => {
@@ -238,9 +239,12 @@ impl<'a> Survey<'a> {
                 }
                 Err(error) => {
                     self.probe.poll(Duration::ZERO);
-                    let complaint = self.probe.context().take();
-                    let known = complaint.map(|(code, words)| self.place.code(code, words));
-                    match known {
+                    if let Some((code, words)) = self.probe.context().take()
+                        && (code != Code::AllBrokersDown || known.is_none())
+                    {
+                        known = Some(self.place.code(code, words));
+                    }
+                    match known.clone() {
                         Some(fault) if !fault.is_passing() => return Err(fault),
                         fault if start.elapsed() >= PATIENCE => {
                             let detail = match fault {
@@ -310,9 +314,8 @@ impl<'a> Survey<'a> {
 
 /// Every topic of the log: name, partitions, whether it is compacted.
 fn wanted(prefix: &str, split: u32) -> Vec<(String, u32, bool)> {
-    let topics = Topic::all().map(|topic| {
-        (topic_name(prefix, topic), checks::partitions_of(topic, split), topic.is_compacted())
-    });
+    let topics = Topic::all()
+        .map(|topic| (topic_name(prefix, topic), checks::partitions_of(topic, split), topic.is_compacted()));
     let locks = [(Locks::Whole, 1), (Locks::Split, split)];
     topics.chain(locks.map(|(locks, partitions)| (lock_name(prefix, locks), partitions, false))).collect()
 }

@@ -86,7 +86,9 @@ pub(super) fn base(options: &KafkaOptions, client: &str) -> Result<ClientConfig,
     for (given, value) in &options.properties {
         let name = given.to_lowercase().replace('_', ".");
         if let Some((_, reason)) = OURS.iter().find(|(ours, _)| *ours == name) {
-            return Err(LogError::invalid(format!("setting topics.kafka.{given} is not yours to set: {reason}")));
+            return Err(LogError::invalid(format!(
+                "setting topics.kafka.{given} is not yours to set: {reason}"
+            )));
         }
         config.set(name, value);
     }

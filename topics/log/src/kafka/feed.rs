@@ -179,12 +179,15 @@ impl Feed {
         inner.turn = Some(place);
         let (mut page, mut bytes) = (Vec::new(), 0_usize);
         if let Some(lane) = inner.lanes.get_mut(&place) {
-            while let Some(record) = lane.pop_front_if(|record| limits.admit(page.len(), bytes, record.bytes())) {
+            while let Some(record) =
+                lane.pop_front_if(|record| limits.admit(page.len(), bytes, record.bytes()))
+            {
                 bytes = bytes.saturating_add(record.bytes());
                 page.push(record);
             }
         }
-        inner.bytes = inner.bytes.saturating_sub(bytes).saturating_sub(RECORD_BYTES.saturating_mul(page.len()));
+        inner.bytes =
+            inner.bytes.saturating_sub(bytes).saturating_sub(RECORD_BYTES.saturating_mul(page.len()));
         drop(inner);
         self.room.notify_all();
         Ok(Serving::Records(page))

@@ -1,6 +1,10 @@
 //! Who is in a group, and what it has committed.
 
-use std::{sync::Arc, thread, time::{Duration, Instant}};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use counterpoint_messages::Topic;
 use rdkafka::{
@@ -127,8 +131,10 @@ fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<u64, L
     topics.dedup();
     for topic in topics {
         for partition in 0..checks::partitions_of(topic, cluster.partitions) {
-            let position =
-                committed.iter().find(|(t, p, _)| (*t, *p) == (topic, partition)).map(|(.., position)| *position);
+            let position = committed
+                .iter()
+                .find(|(t, p, _)| (*t, *p) == (topic, partition))
+                .map(|(.., position)| *position);
             lag = lag.saturating_add(cluster.behind(topic, partition, position.unwrap_or(Position(0)))?);
         }
     }

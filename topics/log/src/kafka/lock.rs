@@ -26,7 +26,10 @@ use rdkafka::{
 };
 use tokio::sync::watch;
 
-use super::{cluster::{Cluster, Locks}, config, fault};
+use super::{
+    cluster::{Cluster, Locks},
+    config, fault,
+};
 use crate::LogError;
 
 /// How often the thread looks at what it is told by others.
@@ -318,7 +321,9 @@ impl Lock {
             }
         }
         let may_go = |inner: &Inner| {
-            inner.acknowledged || inner.leaving || inner.revoking.as_ref().is_some_and(|(_, since)| since.elapsed() > GRACE)
+            inner.acknowledged
+                || inner.leaving
+                || inner.revoking.as_ref().is_some_and(|(_, since)| since.elapsed() > GRACE)
         };
         if inner.revoking.is_some()
             && may_go(&inner)

@@ -49,7 +49,8 @@ impl Shared {
     ) -> Result<T, LogError> {
         let (reply, answer) = oneshot::channel();
         // It ends only after it was told to, by a member that left.
-        let gone = || LogError::Fenced { group: self.group, holder: "nobody: this member has left".to_owned() };
+        let gone =
+            || LogError::Fenced { group: self.group, holder: "nobody: this member has left".to_owned() };
         self.jobs.send(job(reply)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
@@ -236,8 +237,11 @@ impl Session for KafkaSession {
         });
         let after = |place: &(Topic, u32)| kept.positions.get(place).copied().unwrap_or(Position(0));
         let from: Vec<_> = places.iter().map(|place| (place.0, place.1, after(place))).collect();
-        let cursors =
-            from.iter().map(|(topic, partition, after)| Cursor { topic: *topic, partition: *partition, after: *after });
+        let cursors = from.iter().map(|(topic, partition, after)| Cursor {
+            topic: *topic,
+            partition: *partition,
+            after: *after,
+        });
         let cursors = Cursors::new(cursors.collect());
         self.feeding =
             Some(Feeding::start(&self.shared.cluster, &from, self.limits.bytes, &self.shared.changes)?);

@@ -1,10 +1,6 @@
 //! Records outside any group: written, scanned, followed, described.
 
-use std::{
-    sync::Arc,
-    thread,
-    time::Duration,
-};
+use std::{sync::Arc, thread, time::Duration};
 
 use counterpoint_messages::Topic;
 use parking_lot::Mutex;
@@ -64,8 +60,9 @@ pub(super) fn scan(cluster: &Arc<Cluster>, topic: Topic) -> RecordStream {
     stream(cluster, move |cluster, pages| {
         let partitions = 0..checks::partitions_of(topic, cluster.partitions);
         // All ends first: what is written from now on is no part of it.
-        let ends: Vec<_> =
-            partitions.map(|partition| Ok((partition, cluster.ends(topic, partition)?.1))).collect::<Result<_, LogError>>()?;
+        let ends: Vec<_> = partitions
+            .map(|partition| Ok((partition, cluster.ends(topic, partition)?.1)))
+            .collect::<Result<_, LogError>>()?;
         for (partition, end) in ends {
             cluster.settle(topic, partition, end)?;
             let mut page = Page::default();

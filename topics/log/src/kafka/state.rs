@@ -108,7 +108,8 @@ pub(super) fn read(
 
 impl Kept {
     fn note(&mut self, key: &[u8], value: &[u8]) {
-        let (Ok(key), Ok(value)) = (std::str::from_utf8(key), value.try_into().map(u64::from_be_bytes)) else {
+        let (Ok(key), Ok(value)) = (std::str::from_utf8(key), value.try_into().map(u64::from_be_bytes))
+        else {
             return;
         };
         let mut parts = key.split('/');
@@ -190,10 +191,9 @@ mod tests {
     fn positions_and_epochs_read_back_and_are_told_from_state() {
         let fingerprint = Fingerprint([3; 8]);
         let mut kept = Kept::default();
-        for record in [
-            position(fingerprint, Topic::DeadLetters, 2, Position(41)),
-            epoch(fingerprint, 1, Epoch(7)),
-        ] {
+        for record in
+            [position(fingerprint, Topic::DeadLetters, 2, Position(41)), epoch(fingerprint, 1, Epoch(7))]
+        {
             assert!(is_own(&record.key));
             let (_, key) = state_key::decode(&record.key).unwrap();
             kept.note(key, record.value.as_deref().unwrap());

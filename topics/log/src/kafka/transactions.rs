@@ -115,15 +115,13 @@ impl Transactions {
             return Err(Failure { code: None, error, undecided: false });
         };
         let deadline = Instant::now() + PATIENCE;
-        let written = self
-            .fill(&producer, group, records, deadline)
-            .and_then(|()| match standing {
-                // Only when all records are there: whoever comes after this member then finds them.
-                Some(Standing { offsets, member }) => retry(deadline, || {
-                    producer.send_offsets_to_transaction(offsets, member, left(deadline))
-                }),
-                None => Ok(()),
-            });
+        let written = self.fill(&producer, group, records, deadline).and_then(|()| match standing {
+            // Only when all records are there: whoever comes after this member then finds them.
+            Some(Standing { offsets, member }) => {
+                retry(deadline, || producer.send_offsets_to_transaction(offsets, member, left(deadline)))
+            }
+            None => Ok(()),
+        });
         if let Err(error) = written {
             let failure = self.failure(&error, false);
             if abort(&producer) {

@@ -278,7 +278,8 @@ impl Worker {
             )));
         }
         let is_whole = self.lock.locks() == Locks::Whole;
-        let other = members.iter().find(|seen| is_whole && seen.holds && Some(&seen.id) != self.member.as_ref());
+        let other =
+            members.iter().find(|seen| is_whole && seen.holds && Some(&seen.id) != self.member.as_ref());
         Ok(match (own, other) {
             (Some(own), _) if own.holds || !is_whole => Place::Mine,
             (_, Some(other)) => Place::Anothers(other.process.clone()),
