@@ -396,9 +396,9 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_is_a_folder_on_this_host() {
-        assert!(broker("embedded:/x").is_ok());
-        for text in ["", "embedded", "embedded:", "redis://host", "kafka://host:9092"] {
+    fn a_broker_is_a_folder_on_this_host_or_a_cluster() {
+        assert!(broker("embedded:/x").is_ok() && broker("kafka://a:1,b:2").is_ok());
+        for text in ["", "embedded", "embedded:", "redis://host", "kafka:host"] {
             assert!(broker(text).unwrap_err().contains("embedded:DIR"), "{text}");
         }
     }

@@ -73,8 +73,8 @@ fn what_cannot_be_asked_ends_with_2_and_a_word_on_what_can() {
 
 #[test]
 fn a_broker_that_this_build_does_not_have_is_refused_with_the_one_it_has() {
-    let status = Program::counterpoint(["status", "--broker", "kafka://localhost:9092"]);
-    status.run().ended_with(2, &["kafka://localhost:9092", "embedded:DIR"]);
+    let status = Program::counterpoint(["status", "--broker", "kafka:localhost"]);
+    status.run().ended_with(2, &["kafka:localhost", "embedded:DIR", "kafka://HOST:PORT"]);
 }
 
 /// The quickest of a few starts.

@@ -225,6 +225,7 @@ impl<'a> Survey<'a> {
     /// Names and partitions of all topics of the cluster that have a leader.
     fn topics(&self) -> Result<BTreeMap<String, u32>, LogError> {
         let start = Instant::now();
+        let mut known = None;
         loop {
             match self.probe.client().fetch_metadata(None, Duration::from_secs(1)) {
                 Ok(metadata) => {
@@ -238,9 +239,12 @@ impl<'a> Survey<'a> {
                 }
                 Err(error) => {
                     self.probe.poll(Duration::ZERO);
-                    let complaint = self.probe.context().take();
-                    let known = complaint.map(|(code, words)| self.place.code(code, words));
-                    match known {
+                    if let Some((code, words)) = self.probe.context().take()
+                        && (code != Code::AllBrokersDown || known.is_none())
+                    {
+                        known = Some(self.place.code(code, words));
+                    }
+                    match known.clone() {
                         Some(fault) if !fault.is_passing() => return Err(fault),
                         fault if start.elapsed() >= PATIENCE => {
                             let detail = match fault {
