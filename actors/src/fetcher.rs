@@ -46,8 +46,8 @@ use crate::{
     },
 };
 
-/// Clips fetched before the source reads them.
-const CLIPS_A_PART: u64 = 64;
+/// Rows tried before the source reads what came of them.
+const ROWS_A_PART: u64 = 64;
 /// Characters of what a command said that a record keeps.
 const SAID: usize = 300;
 
@@ -78,7 +78,7 @@ struct Fetching {
     due: VecDeque<usize>,
     /// Whether each row came.
     came: Vec<bool>,
-    /// Clips that came since the source was told last.
+    /// Rows tried since the source was told last.
     untold: u64,
     now_ms: i64,
 }
@@ -203,6 +203,7 @@ impl Fetcher {
         let all_unreachable = ended.iter().all(|(_, ended)| self.is_unreachable(ended));
         for (place, ended) in ended {
             let Some(row) = fetching.wanted.rows.get(place).cloned() else { continue };
+            fetching.untold += 1;
             let key = row.key();
             let (reason, detail) = match ended {
                 Ended::Interrupted => continue,
@@ -210,7 +211,6 @@ impl Fetcher {
                     if let Some(came) = fetching.came.get_mut(place) {
                         *came = true;
                     }
-                    fetching.untold += 1;
                     self.pace.slowed = 0;
                     if self.failed.remove(&key).is_some() {
                         effects.state.push(forget(&key));
@@ -386,7 +386,7 @@ impl Stage for Fetcher {
                 rulebook: Arc::clone(&self.rulebook),
             }));
         };
-        let is_part = fetching.untold >= CLIPS_A_PART;
+        let is_part = fetching.untold >= ROWS_A_PART;
         if is_part && input.follow.is_none() {
             fetching.untold = 0;
             let mut effects = Effects::output(self.hand_on(input, &fetching, false));

@@ -56,7 +56,7 @@ struct Standing {
     reading: Option<(RecordId, Instant)>,
     /// No offer before this.
     rest_until: Instant,
-    /// Offers whose end no [`counterpoint_messages::RunFinished`] has named.
+    /// Followed inputs whose end no [`counterpoint_messages::RunFinished`] has named.
     open: BTreeSet<RecordId>,
     /// When the pool that is open was begun, or asked for last.
     open_since: Instant,
@@ -65,6 +65,15 @@ struct Standing {
     begun: bool,
     /// Inputs that were offered on this log by anybody when this began, and by this since.
     nonce: u64,
+}
+
+impl Standing {
+    fn opened(&mut self, input: RecordId) {
+        if self.open.is_empty() {
+            self.open_since = Instant::now();
+        }
+        self.open.insert(input);
+    }
 }
 
 /// What lies there.
@@ -155,12 +164,12 @@ impl Follower {
         let follow = Follow { settle_ms, seal_clips: self.settings.seal_clips, seal };
         let id = self.offer.make(&*self.log, Some(follow), standing.nonce).await?;
         let now = Instant::now();
-        if seal || standing.open.is_empty() {
+        standing.opened(id);
+        if seal {
             standing.open_since = now;
         }
         standing.nonce += 1;
         standing.begun = true;
-        standing.open.insert(id);
         standing.reading = Some((id, now));
         standing.retry_at_ms = None;
         Ok(())
@@ -170,9 +179,13 @@ impl Follower {
     fn learn(&self, standing: &mut Standing, record: &Received) {
         let sources = self.revision.fingerprint(StageName::Source);
         if record.headers.revision == Some(sources)
-            && let Ok(Message::InputSealed(InputSealed { input, retry_at_ms, .. })) =
-                Message::decode(&record.value)
+            && let Ok(Message::InputSealed(sealed)) = Message::decode(&record.value)
         {
+            let InputSealed { input, follow, retry_at_ms, .. } = sealed;
+            // Also one that an earlier follower offered, or the source itself.
+            if follow.is_some() {
+                standing.opened(input);
+            }
             if let Some((_, since)) = standing.reading.take_if(|(reading, _)| *reading == input) {
                 let rest = (since.elapsed() * BUSY_SHARE).min(LONGEST_REST);
                 standing.rest_until = Instant::now() + rest;
