@@ -3,6 +3,8 @@ use gstreamer_video::{
     VideoInfo, VideoOrientationMethod, VideoResamplerMethod,
 };
 
+use counterpoint_messages::RejectReason;
+
 use crate::MediaError;
 use crate::reader::Frame;
 
@@ -35,7 +37,12 @@ impl Squarer {
     /// The square picture of `frame`.
     pub(crate) fn square(&mut self, frame: &Frame) -> Result<gstreamer::Buffer, MediaError> {
         let (converter, target) = self.converter_for(&frame.info)?;
-        let unusable = |_| MediaError::graph("picture", "a decoded frame cannot be read");
+        let unusable = |_| {
+            MediaError::reject(
+                RejectReason::CorruptMedia,
+                "a decoded frame is not as large as its format says; re-encode the file",
+            )
+        };
         let source = VideoFrameRef::from_buffer_ref_readable(&frame.buffer, &frame.info).map_err(unusable)?;
         let buffer = gstreamer::Buffer::with_size(target.size())
             .map_err(|error| MediaError::graph("picture", error))?;
@@ -80,13 +87,22 @@ impl Squarer {
                 config.set_src_width(Some(crop.width));
                 config.set_src_height(Some(crop.height));
                 let converter =
-                    VideoConverter::new(source, &target, Some(config)).map_err(|error| fault(&error))?;
+                    VideoConverter::new(source, &target, Some(config)).map_err(|_| unconvertible(source))?;
                 (source.clone(), converter)
             }
         };
         let (_, converter) = self.converter.insert(known);
         Ok((converter, target))
     }
+}
+
+/// The reject for a picture that no conversion takes.
+fn unconvertible(source: &VideoInfo) -> MediaError {
+    let (format, width, height) = (source.format(), source.width(), source.height());
+    MediaError::reject(
+        RejectReason::UnsupportedCodec,
+        format!("a picture of {width}x{height} in {format} cannot be converted; re-encode the file"),
+    )
 }
 
 /// The part of a stored frame that a square shows, in stored pixels.

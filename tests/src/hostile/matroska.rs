@@ -54,7 +54,7 @@ pub(super) fn cases(films: &Films, cases: &mut Cases) {
         ("seek-head-of-itself", |film| {
             let entry = vec![Element::new(0x53ab, [0x11, 0x4d, 0x9b, 0x74]), Element::new(0x53ac, [0])];
             without(film, id::SEEK_HEAD);
-            let head = Element::of(id::SEEK_HEAD, vec![Element::of(0x4dbb, entry); 1_000]);
+            let head = Element::of(id::SEEK_HEAD, vec![Element::of(0x4dbb, entry); 200]);
             film.at(&[id::SEGMENT]).elements.insert(0, head);
         }),
         ("clock-0", |film| film.at(&INFO).set(id::SCALE, [0])),
