@@ -3,10 +3,14 @@
 #
 #   ops/setup.sh demo    what building and running need
 #   ops/setup.sh test    that, and what the checks and tests need
+#   ops/setup.sh bench   what building needs, and what `counterpoint bench` compares with
 set -euo pipefail
 
 readonly RUST=1.95
 readonly GSTREAMER=1.22
+# torchcodec's version goes with torch's.
+readonly TORCH=2.9.0
+readonly TORCHCODEC=0.9.0
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -65,7 +69,7 @@ install_packages() { # PACKAGE...
     fi
 }
 
-system_packages() { # demo | test
+system_packages() { # demo | test | bench
     local package wanted=(
         build-essential pkg-config
         libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
@@ -77,6 +81,10 @@ system_packages() { # demo | test
         wanted+=(fonts-dejavu-core)
         # Ubuntu's own package is a snap, so a browser of another origin is as good.
         any_command chromium chromium-browser google-chrome google-chrome-stable || wanted+=(chromium)
+    fi
+    if [ "$1" = bench ]; then
+        # torchcodec uses the FFmpeg libraries that come with ffmpeg, and Python as a library.
+        wanted+=(ffmpeg libavdevice-dev python3-venv libpython3-dev)
     fi
     for package in "${wanted[@]}"; do
         installed "$package" || missing+=("$package")
@@ -92,7 +100,7 @@ system_packages() { # demo | test
     fi
 }
 
-rust() { # demo | test
+rust() { # demo | test | bench
     local found
     if ! any_command cargo; then
         fail "cargo is missing; install Rust $RUST or newer, then open a new shell:" \
@@ -110,12 +118,38 @@ rust() { # demo | test
     say "Rust $found is there"
 }
 
+# Python with torchcodec in target/tools/bench, where `counterpoint bench` looks for it.
+torchcodec() {
+    local folder
+    folder=$(cd "$(dirname "$0")/.." && pwd)
+    local venv=${CARGO_TARGET_DIR:-$folder/target}/tools/bench
+    if "$venv/bin/python" -c 'import torchcodec.decoders' >/dev/null 2>&1; then
+        say "torchcodec is there"
+        return
+    fi
+    say "installing torch $TORCH and torchcodec $TORCHCODEC into $venv"
+    # The system's Python: torchcodec needs one that is a library as well.
+    /usr/bin/python3 -m venv --clear "$venv"
+    # Without dependencies, as torch's own are 3 GB of CUDA; those it needs on a CPU are named.
+    "$venv/bin/pip" install --quiet --no-deps "torch==$TORCH" "torchcodec==$TORCHCODEC" \
+        numpy typing_extensions sympy mpmath networkx jinja2 markupsafe filelock fsspec setuptools ||
+        fail "torch cannot be installed; see above"
+    "$venv/bin/python" "$folder/ops/bench/slim_torch.py"
+    "$venv/bin/python" -c 'import torchcodec.decoders' ||
+        fail "torchcodec does not load; see above, and file what it says with the version of ffmpeg"
+}
+
 case "${1:-}" in
 demo | test)
     system_packages "$1"
     rust "$1"
     ;;
+bench)
+    system_packages bench
+    rust bench
+    torchcodec
+    ;;
 *)
-    fail "usage: ops/setup.sh demo|test"
+    fail "usage: ops/setup.sh demo|test|bench"
     ;;
 esac
