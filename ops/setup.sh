@@ -3,6 +3,7 @@
 #
 #   ops/setup.sh demo    what building and running need
 #   ops/setup.sh test    that, and what the checks and tests need
+#   ops/setup.sh bench   what building needs, and what `counterpoint bench` compares with
 set -euo pipefail
 
 readonly RUST=1.95
@@ -11,6 +12,9 @@ readonly GSTREAMER=1.22
 readonly GO=1.24.6
 readonly GO_FETCHED=1.25.1
 readonly JAEGER=1.76.0
+# torchcodec's version goes with torch's.
+readonly TORCH=2.9.0
+readonly TORCHCODEC=0.9.0
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -69,7 +73,7 @@ install_packages() { # PACKAGE...
     fi
 }
 
-system_packages() { # demo | test
+system_packages() { # demo | test | bench
     local package wanted=(
         build-essential pkg-config libssl-dev
         libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
@@ -86,6 +90,10 @@ system_packages() { # demo | test
         any_command mvn || wanted+=(maven)
         any_command openssl || wanted+=(openssl)
     fi
+    if [ "$1" = bench ]; then
+        # torchcodec uses the FFmpeg libraries that come with ffmpeg, and Python as a library.
+        wanted+=(ffmpeg libavdevice-dev python3-venv libpython3-dev)
+    fi
     for package in "${wanted[@]}"; do
         installed "$package" || missing+=("$package")
     done
@@ -100,7 +108,7 @@ system_packages() { # demo | test
     fi
 }
 
-rust() { # demo | test
+rust() { # demo | test | bench
     local found
     if ! any_command cargo; then
         fail "cargo is missing; install Rust $RUST or newer, then open a new shell:" \
@@ -168,6 +176,25 @@ kafka() {
     say "Kafka $version is there"
 }
 
+# Python with torchcodec in target/tools/bench, where `counterpoint bench` looks for it.
+torchcodec() {
+    local venv=$TOOLS/bench
+    if "$venv/bin/python" -c 'import torchcodec.decoders' >/dev/null 2>&1; then
+        say "torchcodec is there"
+        return
+    fi
+    say "installing torch $TORCH and torchcodec $TORCHCODEC into $venv"
+    # The system's Python: torchcodec needs one that is a library as well.
+    /usr/bin/python3 -m venv --clear "$venv"
+    # Without dependencies, as torch's own are 3 GB of CUDA; those it needs on a CPU are named.
+    "$venv/bin/pip" install --quiet --no-deps "torch==$TORCH" "torchcodec==$TORCHCODEC" \
+        numpy typing_extensions sympy mpmath networkx jinja2 markupsafe filelock fsspec setuptools ||
+        fail "torch cannot be installed; see above"
+    "$venv/bin/python" ops/bench/slim_torch.py
+    "$venv/bin/python" -c 'import torchcodec.decoders' ||
+        fail "torchcodec does not load; see above, and file what it says with the version of ffmpeg"
+}
+
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 mkdir -p "${CARGO_TARGET_DIR:-target}/tools"
 TOOLS=$(cd "${CARGO_TARGET_DIR:-target}/tools" && pwd)
@@ -182,7 +209,12 @@ demo | test)
         jaeger
     fi
     ;;
+bench)
+    system_packages bench
+    rust bench
+    torchcodec
+    ;;
 *)
-    fail "usage: ops/setup.sh demo|test"
+    fail "usage: ops/setup.sh demo|test|bench"
     ;;
 esac

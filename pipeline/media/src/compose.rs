@@ -6,6 +6,7 @@ use counterpoint_messages::{Recipe, RejectReason};
 use gstreamer_video::{VideoFormat, VideoFrame, VideoInfo};
 
 use crate::mp4::PictureTrack;
+use crate::picture::Colours;
 use crate::{AacTrack, H264Encoder, MediaError, Mp4, Pcm, encode_aac, read_flac};
 
 /// A parent of a variant: its normalised mp4 and the FLAC of its sound.
@@ -106,7 +107,7 @@ fn black(picture: &PictureTrack) -> Result<PictureTrack, MediaError> {
     for (plane, code) in [(0, 16), (1, 128), (2, 128)] {
         frame.plane_data_mut(plane).map_err(|error| fault(&error))?.fill(code);
     }
-    let mut encoder = H264Encoder::new(picture.width, picture.height, picture.frame_rate)?;
+    let mut encoder = H264Encoder::new(picture.width, picture.height, picture.frame_rate, Colours::Bt601)?;
     encoder.push(&frame.into_buffer(), picture.packets.len() as u64)?;
     encoder.finish()
 }

@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use crate::MediaError;
 use crate::graph::Running;
 use crate::mp4::{PicturePacket, PictureTrack};
-use crate::picture::COLORIMETRY;
+use crate::picture::Colours;
 
 const GRAPH: &str = "h264 encoder";
 
@@ -46,14 +46,15 @@ impl H264Encoder {
     ///
     /// # Errors
     /// When the elements are missing or do not take the size.
-    pub fn new(width: u16, height: u16, frame_rate: u32) -> Result<Self, MediaError> {
+    pub fn new(width: u16, height: u16, frame_rate: u32, colours: Colours) -> Result<Self, MediaError> {
+        let colours = colours.name();
         let rate = frame_rate.max(1);
         let running = Running::launch(
             GRAPH,
             &format!(
                 "appsrc name=source format=time block=true max-buffers={FRAMES_IN_FLIGHT} max-bytes=0 \
                  caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,\
-                 colorimetry={COLORIMETRY},pixel-aspect-ratio=1/1,interlace-mode=progressive \
+                 colorimetry={colours},pixel-aspect-ratio=1/1,interlace-mode=progressive \
                  ! x264enc threads=1 sync-lookahead=0 speed-preset=veryfast pass=qual quantizer=20 \
                  bitrate=20000 vbv-buf-capacity=1000 bframes=0 key-int-max={rate} \
                  ! video/x-h264,stream-format=avc,alignment=au,profile=high \
@@ -83,16 +84,6 @@ impl H264Encoder {
         );
         running.play(GRAPH)?;
         Ok(Self { running, source, coded, settings: (width, height, rate), pushed: 0 })
-    }
-
-    /// Width in pixels.
-    pub fn width(&self) -> u32 {
-        self.settings.0.into()
-    }
-
-    /// Height in pixels.
-    pub fn height(&self) -> u32 {
-        self.settings.1.into()
     }
 
     /// Encodes `frame` `times` times in a row.

@@ -41,6 +41,7 @@ pub use h264::H264Encoder;
 pub use loudness::{Loudness, SILENCE_LUFS};
 pub use mp4::{AacTrack, Mp4, PicturePacket, PictureTrack};
 pub use pcm::Pcm;
+pub use picture::Colours;
 pub use prepare::prepare;
 pub use reader::{Frame, Reader};
 pub use sample::sample;

@@ -1,6 +1,6 @@
 use gstreamer_video::{
-    VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrame, VideoFrameRef,
-    VideoInfo, VideoOrientationMethod, VideoResamplerMethod,
+    VideoColorMatrix, VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrame,
+    VideoFrameRef, VideoInfo, VideoOrientationMethod, VideoResamplerMethod,
 };
 
 use counterpoint_messages::RejectReason;
@@ -8,9 +8,38 @@ use counterpoint_messages::RejectReason;
 use crate::MediaError;
 use crate::reader::Frame;
 
-/// Colours of every picture made here: those decoders assume of a small picture that does not say
-/// (ITU-R BT.601, limited range).
-pub(crate) const COLORIMETRY: &str = "bt601";
+/// Colours of a picture made here, in limited range: those of its source, as turning one kind into the other
+/// would cost as much sharpness as the coding does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Colours {
+    /// ITU-R BT.601, which decoders assume of a small picture that does not say.
+    Bt601,
+    /// ITU-R BT.709.
+    Bt709,
+}
+
+impl Colours {
+    /// Those that come nearest to the colours of decoded frames.
+    pub(crate) fn of(frame: &VideoInfo) -> Self {
+        match frame.colorimetry().matrix() {
+            VideoColorMatrix::Bt709 => Self::Bt709,
+            _ => Self::Bt601,
+        }
+    }
+
+    /// Name in GStreamer's formats.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bt601 => "bt601",
+            Self::Bt709 => "bt709",
+        }
+    }
+
+    /// As GStreamer describes them.
+    pub(crate) fn colorimetry(self) -> Result<VideoColorimetry, MediaError> {
+        self.name().parse().map_err(|error| MediaError::graph("picture", error))
+    }
+}
 
 /// Parameters B and C of the cubic that scales (Mitchell and Netravali): those that ffmpeg scales with. A linear
 /// one blurs what it enlarges: measured against the source's frames, it costs more than the coding does.
@@ -25,17 +54,20 @@ pub(crate) struct Squarer {
     size: u32,
     format: VideoFormat,
     orientation: VideoOrientationMethod,
+    /// Those of the first frame, which all squares have.
+    colours: Option<Colours>,
     converter: Option<(VideoInfo, VideoConverter)>,
 }
 
 impl Squarer {
     /// Makes squares of `size` pixels in `format` (I420 or RGB).
     pub(crate) fn new(size: u32, format: VideoFormat, orientation: VideoOrientationMethod) -> Self {
-        Self { size, format, orientation, converter: None }
+        Self { size, format, orientation, colours: None, converter: None }
     }
 
     /// The square picture of `frame`.
     pub(crate) fn square(&mut self, frame: &Frame) -> Result<gstreamer::Buffer, MediaError> {
+        self.colours.get_or_insert(Colours::of(&frame.info));
         let (converter, target) = self.converter_for(&frame.info)?;
         let unusable = |_| {
             MediaError::reject(
@@ -68,7 +100,7 @@ impl Squarer {
         let mut target = VideoInfo::builder(self.format, self.size, self.size)
             .fps(source.fps())
             .interlace_mode(source.interlace_mode());
-        let colorimetry = COLORIMETRY.parse::<VideoColorimetry>().map_err(|error| fault(&error))?;
+        let colorimetry = self.colours.unwrap_or(Colours::of(source)).colorimetry()?;
         if self.format != VideoFormat::Rgb {
             target = target.colorimetry(&colorimetry);
         }

@@ -6,7 +6,7 @@ use counterpoint_messages::{RejectReason, SignalStatistics};
 use gstreamer_video::{VideoFormat, VideoFrameRef, VideoInfo};
 
 use crate::frame_clock::FrameClock;
-use crate::picture::Squarer;
+use crate::picture::{Colours, Squarer};
 use crate::reader::{Frame, Reader};
 use crate::statistics::PictureStatistics;
 use crate::window::Window;
@@ -57,7 +57,9 @@ pub fn prepare(
         FrameClock::new(window.start_ms.saturating_mul(1_000_000), f64::from(request.frame_rate), most);
     let mut picture = PictureMaker {
         squarer: Squarer::new(request.size, VideoFormat::I420, reader.orientation()),
-        encoder: H264Encoder::new(side, side, request.frame_rate)?,
+        side,
+        frame_rate: request.frame_rate,
+        encoder: None,
         statistics: PictureStatistics::default(),
         clock,
         shown: None,
@@ -124,7 +126,10 @@ fn measured_duration(input: &File, budget: &mut Budget) -> Result<u64, MediaErro
 /// Turns decoded frames at any times into coded squares at a steady rate.
 struct PictureMaker {
     squarer: Squarer,
-    encoder: H264Encoder,
+    side: u16,
+    frame_rate: u32,
+    /// Begun with the first frame, whose colours are those of the clip.
+    encoder: Option<H264Encoder>,
     statistics: PictureStatistics,
     clock: FrameClock,
     shown: Option<Frame>,
@@ -151,7 +156,12 @@ impl PictureMaker {
     fn show(&mut self, ticks: u64) -> Result<(), MediaError> {
         let Some(frame) = self.shown.as_ref().filter(|_| ticks > 0) else { return Ok(()) };
         let square = self.squarer.square(frame)?;
-        let info = VideoInfo::builder(VideoFormat::I420, self.encoder.width(), self.encoder.height()).build();
+        let encoder = match self.encoder.take() {
+            Some(encoder) => encoder,
+            None => H264Encoder::new(self.side, self.side, self.frame_rate, Colours::of(&frame.info))?,
+        };
+        let encoder = self.encoder.insert(encoder);
+        let info = VideoInfo::builder(VideoFormat::I420, u32::from(self.side), u32::from(self.side)).build();
         let info = info.map_err(|error| MediaError::graph("prepare", error))?;
         if let Ok(view) = VideoFrameRef::from_buffer_ref_readable(&square, &info)
             && let Ok(luma) = view.plane_data(0)
@@ -160,7 +170,7 @@ impl PictureMaker {
             let (width, height) = (info.width() as usize, info.height() as usize);
             self.statistics.add(luma, stride, width, height, ticks);
         }
-        self.encoder.push(&square, ticks)
+        encoder.push(&square, ticks)
     }
 
     /// Mean length of a frame in nanoseconds.
@@ -178,14 +188,14 @@ impl PictureMaker {
     }
 
     fn finish(mut self) -> Result<(PictureTrack, PictureStatistics), MediaError> {
-        if self.shown.is_none() {
-            return Err(MediaError::reject(
-                RejectReason::CorruptMedia,
-                "no frame of the picture could be decoded; fetch the file again or re-encode it",
-            ));
-        }
         let ticks = self.clock.ticks_left();
         self.show(ticks)?;
-        Ok((self.encoder.finish()?, self.statistics))
+        let encoder = self.encoder.ok_or_else(|| {
+            MediaError::reject(
+                RejectReason::CorruptMedia,
+                "no frame of the picture could be decoded; fetch the file again or re-encode it",
+            )
+        })?;
+        Ok((encoder.finish()?, self.statistics))
     }
 }

@@ -1,9 +1,9 @@
 use std::fs::File;
 use std::io::Write as _;
 
-use gstreamer_video::{VideoColorimetry, VideoConverter, VideoFormat, VideoFrame, VideoFrameRef, VideoInfo};
+use gstreamer_video::{VideoConverter, VideoFormat, VideoFrame, VideoFrameRef, VideoInfo};
 
-use crate::picture::COLORIMETRY;
+use crate::picture::Colours;
 use crate::{H264Encoder, MediaError, Mp4, Pcm, encode_aac};
 
 /// Encodes `frames` of packed RGB and `pcm` as an mp4 to `out`; gives the length of the file in bytes.
@@ -25,12 +25,12 @@ pub fn encode_clip(
     // Rows are packed, where GStreamer would pad each to four bytes.
     let row = i32::from(width) * 3;
     let rgb = rgb.stride(&[row]).offset(&[0]).build().map_err(|error| fault(&error))?;
-    let colorimetry = COLORIMETRY.parse::<VideoColorimetry>().map_err(|error| fault(&error))?;
+    let colorimetry = Colours::Bt601.colorimetry()?;
     let yuv = VideoInfo::builder(VideoFormat::I420, u32::from(width), u32::from(height));
     let yuv = yuv.colorimetry(&colorimetry).build().map_err(|error| fault(&error))?;
     let converter = VideoConverter::new(&rgb, &yuv, None).map_err(|error| fault(&error))?;
     let packed = usize::from(width) * usize::from(height) * 3;
-    let mut encoder = H264Encoder::new(width, height, frame_rate)?;
+    let mut encoder = H264Encoder::new(width, height, frame_rate, Colours::Bt601)?;
     for frame in frames {
         if frame.len() != packed {
             return Err(MediaError::graph(

@@ -96,7 +96,7 @@ pub fn run(films: &Films, bench: &Bench<'_>) -> Result<Findings, Failure> {
             "the peer: -vf \"crop='min(iw,ih)':'min(iw,ih)',scale=504:504,fps=25:round=up\" -t 10 -c:v libx264 \
              -preset veryfast -crf 18 -c:a aac -b:a 128k",
             "similarity: each output is brought to the source's square by ffmpeg's area filter and compared \
-             with the source's frames at 25 a second; the median clip",
+             as RGB with the source's frames at 25 a second; the median clip",
             "ours also measures loudness and brings it to one level, writes the sound as FLAC, gathers statistics, \
              rejects what is short or broken, hashes input and output, and does all of it in a limited process",
         ]
@@ -131,7 +131,8 @@ struct Told {
 /// Structural similarity of an output with the source's own frames.
 fn similarity(ffmpeg: Ffmpeg, source: &Path, output: &Path) -> anyhow::Result<f64> {
     let graph = "[1:v]crop='floor(min(iw,ih)/2)*2':'floor(min(iw,ih)/2)*2',fps=25:round=up,trim=end_frame=250,\
-                 setpts=N/25/TB,split[source][shape];[0:v]setpts=N/25/TB[square];\
+                 settb=1/25,setpts=N,format=gbrp,split[source][shape];\
+                 [0:v]settb=1/25,setpts=N,format=gbrp[square];\
                  [square][shape]scale2ref=flags=area[output][rest];[rest]nullsink;[output][source]ssim";
     let inputs = ["-i".as_ref(), output.as_os_str(), "-i".as_ref(), source.as_os_str()];
     let outputs = ["-filter_complex", graph, "-an", "-f", "null", "-"].map(std::ffi::OsStr::new);
