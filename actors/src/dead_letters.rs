@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
-use counterpoint_messages::{Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, Topic};
+use counterpoint_messages::{
+    Cause, DeadLetter, Fingerprint, Message, RecordId, RecordRequeued, StageName, Topic,
+};
 use futures::TryStreamExt;
 
 use crate::projection::newest_revision;
@@ -41,6 +43,14 @@ async fn waiting(log: &dyn TopicLog) -> Result<Vec<(DeadLetter, Option<Fingerpri
     Ok(letters.into_values().collect())
 }
 
+/// The clip that a letter is about. A file that the source turned away never was one, though its records name
+/// it in the same place.
+pub(crate) fn clip_of(letter: &DeadLetter) -> Option<RecordId> {
+    let is_file = letter.topic == Topic::Rejected.to_string()
+        && matches!(Message::decode(&letter.raw), Ok(Message::Rejected(file)) if file.stage == StageName::Source);
+    letter.clip.filter(|_| !is_file)
+}
+
 /// Puts every dead letter's record back on its topic, once; how many that were.
 ///
 /// The record and the word that it was put back are written together, so an interruption repeats nothing.
@@ -58,7 +68,7 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
         let word = Message::from(RecordRequeued {
             dead_letter: letter.id,
             stage: letter.stage,
-            clip: letter.clip,
+            clip: clip_of(&letter),
             key: letter.key.clone(),
         });
         let value =
