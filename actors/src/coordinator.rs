@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Tools,
+    dead_letters::clip_of,
     stage::{
         Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
@@ -128,7 +129,7 @@ impl Coordinator {
         match letter.stage {
             StageName::Curator | StageName::Decoder | StageName::Gate | StageName::Coordinator => {
                 self.tally.dead += 1;
-                if let Some(clip) = letter.clip {
+                if let Some(clip) = clip_of(letter) {
                     self.ended(clip);
                 }
                 if let Some(Message::PoolComposed(composed)) = own(letter) {

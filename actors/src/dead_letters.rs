@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use counterpoint_log::{Headers, LogError, Outgoing, TopicLog};
 use counterpoint_messages::{
-    Cause, DeadLetter, DecodeError, Fingerprint, Message, MessageKind, RecordId, RecordRequeued, Topic,
+    Cause, DeadLetter, DecodeError, Fingerprint, Message, MessageKind, RecordId, RecordRequeued, StageName,
+    Topic,
 };
 use futures::TryStreamExt;
 
@@ -69,6 +70,15 @@ pub async fn list(log: &dyn TopicLog) -> Result<Waiting, LogError> {
     Ok(waiting)
 }
 
+/// The clip that a letter is about. What the fetcher did not get or the source turned away never was one, though its records name
+/// it in the same place.
+pub(crate) fn clip_of(letter: &DeadLetter) -> Option<RecordId> {
+    let is_file = letter.topic == Topic::Rejected.to_string()
+        && matches!(Message::decode(&letter.raw), Ok(Message::Rejected(file))
+            if matches!(file.stage, StageName::Fetcher | StageName::Source));
+    letter.clip.filter(|_| !is_file)
+}
+
 /// Puts every dead letter's record back on its topic, once; how many that were.
 ///
 /// The record and the word that it was put back are written together, so an interruption repeats nothing.
@@ -92,7 +102,7 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
         let word = Message::from(RecordRequeued {
             dead_letter: letter.id,
             stage: letter.stage,
-            clip: letter.clip,
+            clip: clip_of(&letter),
             key: letter.key.clone(),
         });
         let value = word.encode(level).map_err(|error| format::refused(&error))?;

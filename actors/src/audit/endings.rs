@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterpoint_messages::{RecordId, StageName, Topic};
+use counterpoint_messages::{DeadLetter, RecordId, StageName, Topic};
 
 use super::{
     Audit, Evidence,
@@ -147,13 +147,17 @@ fn check_counts(evidence: &Evidence, audit: &mut Audit) {
         let letters = evidence.letters.iter();
         letters
             .filter(|letter| letter.stage == StageName::Coordinator && letter.topic == topic.to_string())
+            // Files that the source turned away never were clips.
+            .filter(|letter| letter.clip.is_some_and(|clip| evidence.found.contains_key(&clip)))
             .count() as u64
     };
     let rejected = evidence.rejected.values().filter(|turned| turned.is_clip()).count() as u64;
     let accepted = evidence.accepted.len() as u64;
     // Letters about no clip, and those of the reporter, may have been written after the end.
     let letters = evidence.letters.len() as u64;
-    let of_clips = evidence.letters.iter().filter(|letter| letter.clip.is_some()).count() as u64;
+    let is_of_clip =
+        |letter: &&DeadLetter| letter.clip.is_some_and(|clip| evidence.found.contains_key(&clip));
+    let of_clips = evidence.letters.iter().filter(is_of_clip).count() as u64;
     let of_clips = of_clips.saturating_sub(given_up(Topic::DeadLetters));
     let counts = [
         ("accepted", finished.accepted, accepted.saturating_sub(given_up(Topic::Accepted))),
