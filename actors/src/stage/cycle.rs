@@ -64,6 +64,8 @@ struct Pause {
     since: Instant,
     until: Instant,
     step: Duration,
+    /// Whether it began as the log could not be read, which is over with the next event.
+    reading: bool,
 }
 
 /// Why a cycle leaves its course.
@@ -194,8 +196,19 @@ impl<S: Stage> Cycle<S> {
             }
             event = events.next(), if has_credit && !draining => {
                 match event {
-                    Some(Ok(event)) => self.happened(event).await?,
-                    Some(Err(error)) => self.log_failed(error)?,
+                    Some(Ok(event)) => {
+                        // The log answers again, and may have nothing to read: this is all it will say.
+                        if self.paused.as_ref().is_some_and(|pause| pause.reading) {
+                            self.resume();
+                        }
+                        self.happened(event).await?;
+                    }
+                    Some(Err(error)) => {
+                        self.log_failed(error)?;
+                        if let Some(pause) = &mut self.paused {
+                            pause.reading = true;
+                        }
+                    }
                     None => {
                         let reason = "the log ended its stream of events".to_owned();
                         return Ok(Some(Ending::Failed(reason)));
@@ -412,7 +425,7 @@ impl<S: Stage> Cycle<S> {
         if self.paused.is_none() {
             events::StagePaused { stage: self.profile.stage, cause }.emit();
         }
-        self.paused = Some(Pause { since, until: now + step, step });
+        self.paused = Some(Pause { since, until: now + step, step, reading: false });
         self.health.send_modify(|health| health.phase = Phase::Paused { cause: cause.to_owned() });
         Ok(())
     }
