@@ -191,7 +191,9 @@ impl Faults {
         })
     }
 
+    /// Ends all of them, poison included.
     pub fn cure(&self) {
+        self.end();
         self.state.lock().poison = None;
     }
 
