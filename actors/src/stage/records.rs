@@ -152,7 +152,6 @@ impl<S: Stage> Cycle<S> {
         events::WorkDone { stage: self.profile.stage, duration: now - started, media_seconds }.emit();
         match result {
             Ok(Ok(outcome)) => {
-                self.resume();
                 let (stage, name, machine) = (&mut self.stage, self.profile.stage, self.process.machine());
                 let concluded = span.in_scope(|| {
                     guarded(|| {
@@ -202,6 +201,8 @@ impl<S: Stage> Cycle<S> {
             self.batch.add(vec![], forgotten.into_iter().collect());
             self.put(place, position, Status::Waiting(record.received));
         } else {
+            // Not after a step, which may go well for ever while a later one fails.
+            self.resume();
             self.put(place, position, Status::Done(Finished { outputs, state }));
             if self.profile.order == Order::Sequential {
                 // The next record sees this one's state in memory, so it must not be committed before it.
