@@ -4,11 +4,12 @@
 //! any thread, also from one that drives another runtime. Credentials come from the environment only
 //! (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, or the machine's role).
 
+mod url;
+
 use std::{
     fmt,
     fs::File,
     io::{self, Read},
-    str::FromStr,
     sync::{Arc, OnceLock, mpsc},
     time::{Duration, SystemTime},
 };
@@ -21,8 +22,7 @@ use object_store::{
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, runtime::Runtime};
 
-/// Beginning of every address.
-const SCHEME: &str = "s3://";
+pub use self::url::S3Url;
 
 /// Bytes sent at once; what is longer goes in parts of this size.
 const PART_BYTES: usize = 8 << 20;
@@ -47,50 +47,6 @@ pub struct S3Settings {
     pub region: Option<String>,
     /// Whether the endpoint may be reached without TLS.
     pub allow_http: bool,
-}
-
-/// A bucket, or a part of it below a prefix.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct S3Url {
-    bucket: String,
-    /// Without slashes at its ends; empty for the whole bucket.
-    prefix: String,
-}
-
-impl S3Url {
-    /// Whether a text means a bucket and no local path.
-    pub fn is_one(text: &str) -> bool {
-        text.starts_with(SCHEME)
-    }
-
-    /// The bucket, and the name of the object in it that the prefix is.
-    pub fn split(&self) -> (Self, String) {
-        (Self { bucket: self.bucket.clone(), prefix: String::new() }, self.prefix.clone())
-    }
-}
-
-impl FromStr for S3Url {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let rest = text.strip_prefix(SCHEME).ok_or_else(|| format!("`{text}` is not s3://BUCKET/PREFIX"))?;
-        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
-        let is_plain = |part: &str| !part.is_empty() && !matches!(part, "." | "..");
-        let is_bucket = !bucket.is_empty()
-            && bucket.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._".contains(letter));
-        if !is_bucket || !(prefix.is_empty() || prefix.split('/').all(is_plain)) {
-            return Err(format!("`{text}` is not s3://BUCKET/PREFIX"));
-        }
-        Ok(Self { bucket: bucket.to_owned(), prefix: prefix.to_owned() })
-    }
-}
-
-impl fmt::Display for S3Url {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{SCHEME}{}", self.bucket)?;
-        if self.prefix.is_empty() { Ok(()) } else { write!(f, "/{}", self.prefix) }
-    }
 }
 
 /// A bucket could not do it.
@@ -489,22 +445,6 @@ fn in_short(detail: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_address_is_a_bucket_and_perhaps_a_prefix() {
-        for (text, bucket, prefix) in [
-            ("s3://clips", "clips", ""),
-            ("s3://clips/", "clips", ""),
-            ("s3://my-clips/a/b/", "my-clips", "a/b"),
-        ] {
-            let url: S3Url = text.parse().unwrap();
-            assert_eq!((url.bucket.as_str(), url.prefix.as_str()), (bucket, prefix));
-            assert_eq!(url.to_string(), text.trim_end_matches('/'));
-        }
-        for text in ["", "clips", "s3://", "s3:///a", "s3://a b/c", "s3://a/../b", "s3://a/b//c", "/s3://a"] {
-            assert!(text.parse::<S3Url>().unwrap_err().contains("s3://BUCKET/PREFIX"), "{text}");
-        }
-    }
 
     #[test]
     fn a_server_that_is_away_is_named_and_any_thread_may_wait_for_it() {
