@@ -73,7 +73,7 @@ fn prepare_and_sample_have_a_line_for_each_hostile_file() {
     for file in &files {
         let shown = shown.entry(file.family).or_default();
         *shown += 1;
-        if *shown % 12 > 0 {
+        if !shown.is_multiple_of(12) {
             fs::remove_file(&file.path).unwrap();
         }
     }
