@@ -174,7 +174,7 @@ fn the_mp4_sounds_like_its_flac_and_begins_with_it() {
     let pool = pool();
     let host = normal_clip(&pool, folder.path(), "ball", &noise("pink-noise"));
     gstreamer::init().unwrap();
-    let flac: Pcm = read_flac(&host.sound).unwrap();
+    let flac: Pcm = read_flac(&std::fs::File::open(&host.sound).unwrap()).unwrap();
     assert_eq!((flac.rate, flac.channels, flac.frames()), (48_000, 2, 480_000));
     let coded = sound_of(&pool, &host.video);
     // Every third sample of one channel is the sound at 16 kHz, as far as low notes go.
