@@ -1,9 +1,8 @@
+use counterpoint_messages::RejectReason;
 use gstreamer_video::{
     VideoColorMatrix, VideoColorimetry, VideoConverter, VideoConverterConfig, VideoFormat, VideoFrame,
     VideoFrameRef, VideoInfo, VideoOrientationMethod, VideoResamplerMethod,
 };
-
-use counterpoint_messages::RejectReason;
 
 use crate::MediaError;
 use crate::reader::Frame;

@@ -114,7 +114,7 @@ fn vast_sps(width: u32, height: u32) -> Vec<u8> {
     exp_golomb(&mut bits, width - 1);
     exp_golomb(&mut bits, height - 1);
     bits.push_str("11001");
-    while bits.len() % 8 > 0 {
+    while !bits.len().is_multiple_of(8) {
         bits.push('0');
     }
     let body = bits.as_bytes().chunks(8).map(|byte| byte.iter().fold(0, |sum, bit| sum << 1 | (bit - b'0')));

@@ -7,11 +7,14 @@ const TRACK: [u32; 3] = [id::SEGMENT, id::TRACKS, id::TRACK];
 const CLUSTER: [u32; 2] = [id::SEGMENT, id::CLUSTER];
 const INFO: [u32; 2] = [id::SEGMENT, id::INFO];
 
+/// What is done to a film.
+type Edit = fn(&mut Element);
+
 pub(super) fn cases(films: &Films, cases: &mut Cases) {
     cases.add("unchanged", "mkv", &films.mkv);
     cases.add("unchanged-webm", "webm", &films.webm);
     cases.add("unchanged-streamed", "webm", &films.streamed);
-    let edits: &[(&str, fn(&mut Element))] = &[
+    let edits: &[(&str, Edit)] = &[
         ("segment-of-unknown-length", |film| film.at(&[id::SEGMENT]).length = Length::Unknown),
         ("clusters-of-unknown-length", |film| {
             film.at(&[id::SEGMENT]).length = Length::Unknown;

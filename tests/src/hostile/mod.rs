@@ -44,6 +44,12 @@ const SEED: &str = "HOSTILE_SEED";
 /// Seed of the corpus where the environment gives none.
 const USUAL_SEED: u64 = 20_260_401;
 
+/// Makes the files of a family.
+type Family = fn(&Films, &mut Cases);
+
+/// What is done to an mp4.
+type Edit = fn(&mut boxes::Movie);
+
 /// A hostile file.
 #[derive(Debug, Clone)]
 pub struct Hostile {
@@ -74,7 +80,7 @@ fn given_seed() -> Option<u64> {
 /// If a file cannot be made.
 pub fn corpus(pool: &WorkerPool, folder: &Path, seed: u64) -> Vec<Hostile> {
     let films = Films::make(pool, folder);
-    let families: [(&'static str, fn(&Films, &mut Cases)); 14] = [
+    let families: [(&'static str, Family); 14] = [
         ("avi", avi::cases),
         ("bombs", bombs::cases),
         ("codecs", codecs::cases),
@@ -132,7 +138,7 @@ impl Cases {
     }
 
     /// Adds a film for each of these edits of an mp4.
-    fn edited(&mut self, film: &[u8], edits: &[(&str, fn(&mut boxes::Movie))]) {
+    fn edited(&mut self, film: &[u8], edits: &[(&str, Edit)]) {
         for (name, edit) in edits {
             let mut movie = boxes::Movie::parse(film);
             edit(&mut movie);

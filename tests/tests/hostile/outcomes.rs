@@ -152,16 +152,19 @@ impl Table {
     }
 }
 
+/// Files by the word for their outcome.
+type Counts<'a> = BTreeMap<&'a str, u32>;
+
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut families: BTreeMap<_, (u32, BTreeMap<&str, u32>, BTreeMap<&str, u32>)> = BTreeMap::new();
+        let mut families: BTreeMap<_, (u32, Counts<'_>, Counts<'_>)> = BTreeMap::new();
         for (family, _, prepared, sampled, _) in &self.rows {
             let (files, of_prepare, of_sample) = families.entry(family).or_default();
             *files += 1;
             *of_prepare.entry(prepared.word()).or_default() += 1;
             *of_sample.entry(sampled.word()).or_default() += 1;
         }
-        let words = |outcomes: &BTreeMap<&str, u32>| {
+        let words = |outcomes: &Counts<'_>| {
             let words: Vec<_> = outcomes.iter().map(|(word, count)| format!("{word} {count}")).collect();
             words.join(", ")
         };
