@@ -30,7 +30,7 @@ fn campaign(engine: &str, ground: &dyn Ground) {
     let kills = setting(KILLS).map_or(SHORT, |kills| u32::try_from(kills).unwrap());
     eprintln!("{engine}: {SEED}={seed} {KILLS}={kills}");
     let tally = Campaign::new(ground, seed).run(kills);
-    println!("{engine}, {SEED}={seed}: {tally}");
+    eprintln!("{engine}, {SEED}={seed}: {tally}");
     assert!(tally.kills >= kills);
 }
 

@@ -208,8 +208,15 @@ fn broker_restart(round: &Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) ->
     if round.ground.restart_broker() {
         tally.met("broker restart");
     }
-    running.wait().done().leaves_nobody();
-    true
+    let ended = running.wait();
+    ended.leaves_nobody();
+    if ended.code() == Some(0) {
+        return true;
+    }
+    // What is asked of the log at the very start and end is not asked twice: the same command goes on.
+    ended.ended_with(1, &["did not answer"]);
+    tally.met("broker restart that ended a run");
+    false
 }
 
 /// A folder of its own: the disk comes first, the run second.

@@ -342,10 +342,16 @@ async fn to_the_end(
         let is_worth_a_look = looked.is_none_or(|looked| looked.elapsed() > LOOK_AGAIN);
         if !stopping && !is_reported && is_worth_a_look && running.is_quiet() {
             looked = Some(Instant::now());
-            if is_held_up(&running, log, revision).await.map_err(anyhow::Error::from)? {
-                held = running.held().values().map(LaterRecord::to_string).collect();
-                stopping = true;
-                running.stop();
+            match is_held_up(&running, log, revision).await {
+                Ok(true) => {
+                    held = running.held().values().map(LaterRecord::to_string).collect();
+                    stopping = true;
+                    running.stop();
+                }
+                Ok(false) => {}
+                // The stages wait for the log to answer again, as patiently as they were told to.
+                Err(error) if error.is_passing() => {}
+                Err(error) => return Err(Failure::Failed(error.into())),
             }
         }
         if !stopping && (interrupt.is_set() || is_reported) {

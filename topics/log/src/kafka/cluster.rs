@@ -332,10 +332,14 @@ fn lock_name(prefix: &str, locks: Locks) -> String {
 }
 
 fn check_names(brokers: &str, prefix: &str) -> Result<(), LogError> {
+    let is_host = |host: &str| {
+        let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        let name = name.unwrap_or(if host.contains(':') { "" } else { host });
+        !name.is_empty() && !name.contains([';', '/', '@', ' '])
+    };
     let is_address = |broker: &str| {
-        broker
-            .rsplit_once(':')
-            .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+        let (host, port) = broker.rsplit_once(':').unwrap_or_default();
+        is_host(host) && port.parse::<u16>().is_ok_and(|port| port > 0)
     };
     if !brokers.split(',').all(is_address) {
         return Err(LogError::invalid(format!(

@@ -1,5 +1,7 @@
 //! Messages of every kind, with every variant that the codec writes by its position.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
 use std::collections::BTreeMap;
 
 use counterpoint_messages::*;
