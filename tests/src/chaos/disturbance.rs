@@ -49,7 +49,7 @@ pub enum Disturbance {
     SlowStage,
     /// A record that panics its stage, time and again.
     PoisonRecord,
-    /// The broker is killed and started again.
+    /// The broker is restarted.
     BrokerRestart,
     /// No space is left for a while.
     FullDisk,

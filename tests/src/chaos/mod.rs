@@ -43,7 +43,7 @@ pub trait Ground {
     /// Topics that hold nothing yet.
     fn fresh(&self, round: u32) -> Topics;
 
-    /// Kills the broker and starts it again; whether there is one.
+    /// Ends the broker as an operator would, and starts it again; whether there is one.
     fn restart_broker(&self) -> bool;
 }
 
@@ -85,7 +85,6 @@ impl Ground for KafkaGround {
 
     fn restart_broker(&self) -> bool {
         let mut server = self.server.lock().expect("the broker");
-        server.kill();
         server.restart().expect("the broker comes up again");
         true
     }

@@ -159,7 +159,6 @@ async fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
     let mut owner = Owner::join(&log, "a").await;
     owner.work(RECORDS / 3).await;
     let restarting = tokio::task::spawn_blocking(move || {
-        server.kill();
         server.restart().unwrap();
         server
     });

@@ -149,7 +149,8 @@ impl Cluster {
         while self.watermarks(&self.committed, topic, partition)?.1 < end {
             if start.elapsed() > SETTLED {
                 return Err(self.place.unavailable(format!(
-                    "a transaction on {topic}/{partition} has been open for more than {SETTLED:?}"
+                    "a transaction on {topic}/{partition} has been open for more than {SETTLED:?}; a broker that \
+                     crashed may have left it hanging: kafka-transactions.sh find-hanging shows it, abort ends it"
                 )));
             }
             thread::sleep(pause);
