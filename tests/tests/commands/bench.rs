@@ -59,7 +59,8 @@ fn memory_of_runs_is_told_for_each_number_of_clips() {
 #[test]
 fn a_peer_that_is_missing_is_named_with_its_remedy() {
     let scratch = TempDir::new().unwrap();
-    let command = Program::counterpoint(["bench", "curate", "--rows", "10", "--python", "no-such-python", "--scratch"]);
+    let command =
+        Program::counterpoint(["bench", "curate", "--rows", "10", "--python", "no-such-python", "--scratch"]);
     let ended = command.with([scratch.path()]).run();
     assert_eq!(ended.status.code(), Some(1));
     assert!(ended.stderr.contains("no-such-python cannot be started"), "{}", ended.stderr);
