@@ -120,7 +120,7 @@ fn an_object_that_vanished_or_changed_between_found_and_decoded_costs_its_own_cl
 
 #[test]
 fn a_server_or_bucket_that_is_not_there_is_told_at_the_start_with_its_remedy() {
-    let workplace = Workplace::with_clips(1);
+    let workplace = Workplace::with_clips(2);
     let mut server = server(&workplace);
     let out = workplace.path("out");
     let told = |program: Program, words: &[&str]| {

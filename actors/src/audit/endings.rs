@@ -154,7 +154,7 @@ fn check_counts(evidence: &Evidence, audit: &mut Audit) {
     let rejected = evidence.rejected.values().filter(|turned| turned.is_clip()).count() as u64;
     let accepted = evidence.accepted.len() as u64;
     // Letters about no clip, and those of the reporter, may have been written, and put back, after the end.
-    let letters = evidence.letters.len() as u64 + evidence.reports_put_back;
+    let letters = evidence.letters.len() as u64 + evidence.put_back;
     let is_of_clip =
         |letter: &&DeadLetter| letter.clip.is_some_and(|clip| evidence.found.contains_key(&clip));
     let of_clips = evidence.letters.iter().filter(is_of_clip).count() as u64;

@@ -37,9 +37,9 @@ pub struct Evidence {
     pub(super) repeated: Vec<Duplicated>,
     /// Whether something came after the end that was written last and calls for another one.
     goes_on: bool,
-    /// Reports that were given up on and put back. A report is no part of a run's end, so the last one may
-    /// still count them as dead.
-    pub(super) reports_put_back: u64,
+    /// Letters that were put back. Topics have no common order, so a run may end before its coordinator has
+    /// read the word, and count them as dead.
+    pub(super) put_back: u64,
 }
 
 /// A clip, or a file at the source, that was turned away.
@@ -89,7 +89,7 @@ impl Evidence {
             unreadable: Vec::new(),
             repeated: Vec::new(),
             goes_on: false,
-            reports_put_back: 0,
+            put_back: 0,
         };
         let mut allowed = evidence.read_letters(log).await?;
         for topic in Topic::MESSAGES {
@@ -118,7 +118,7 @@ impl Evidence {
                 && let Some((letter, _)) = letters.remove(&word.dead_letter)
                 && let Some(topic) = Topic::parse(&letter.topic)
             {
-                self.reports_put_back += u64::from(letter.stage == StageName::Reporter);
+                self.put_back += 1;
                 *allowed.put_back.entry((topic, letter.key)).or_default() += 1;
             }
         }

@@ -383,7 +383,6 @@ mod tests {
     fn files_whose_tables_are_not_there_or_cut_are_decoded_whole() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("clip.mp4");
-        assert!(Skipping::plan(&File::open(&path).unwrap(), 2.0).is_none());
         for bytes in [&b""[..], b"moov", &[0, 0, 0, 8, b'm', b'o', b'o', b'v'], &[0xff; 64], &[0; 64]] {
             std::fs::write(&path, bytes).unwrap();
             assert!(Skipping::plan(&File::open(&path).unwrap(), 2.0).is_none(), "{bytes:?}");
