@@ -42,6 +42,8 @@ const STAGE: StageName = StageName::Coordinator;
 pub struct Coordinator {
     plan: Plan,
     fingerprint: Fingerprint,
+    /// The source of the revision, which reads rejects as well.
+    source: Fingerprint,
     tally: Tally,
     /// Members of sealed pools and, with the generation that is next, of those to come.
     members: BTreeMap<RecordId, PoolMember>,
@@ -98,8 +100,8 @@ impl Work for StoreListings {
 
 impl Coordinator {
     /// A coordinator that seals pools for this plan.
-    pub fn new(plan: Plan, fingerprint: Fingerprint) -> Self {
-        Self { plan, fingerprint, tally: Tally::default(), members: BTreeMap::new(), unsealed: 0 }
+    pub fn new(plan: Plan, fingerprint: Fingerprint, source: Fingerprint) -> Self {
+        Self { plan, fingerprint, source, tally: Tally::default(), members: BTreeMap::new(), unsealed: 0 }
     }
 
     fn ended(&mut self, clip: RecordId) {
@@ -278,7 +280,7 @@ impl Stage for Coordinator {
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
-        *self = Self::new(self.plan.clone(), self.fingerprint);
+        *self = Self::new(self.plan.clone(), self.fingerprint, self.source);
         for entry in state {
             if entry.key.starts_with(b"member/") {
                 let member: PoolMember = read_state(STAGE, entry)?;
@@ -304,6 +306,8 @@ impl Stage for Coordinator {
             // What the fetcher did not get and what the source turned away never was a clip.
             Message::Rejected(rejected)
                 if matches!(rejected.stage, StageName::Fetcher | StageName::Source) => {}
+            // It was counted when it came first; this one was put back for the source.
+            Message::Rejected(_) if record.received.headers.revision == Some(self.source) => {}
             Message::Rejected(rejected) => {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);

@@ -143,7 +143,8 @@ impl Pipeline {
             }
             StageName::Coordinator => {
                 let plan = self.plan.clone();
-                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint))
+                let source = self.revision.fingerprint(StageName::Source);
+                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint, source))
             }
             StageName::Composer => {
                 let (plan, seed, relations) =

@@ -12,10 +12,11 @@ use counterpoint_log::{
     Headers, Outgoing, TopicLog,
     sqlite::{SqliteLog, SqliteOptions},
 };
-use counterpoint_messages::{Message, Topic, partition_of};
+use counterpoint_messages::{ContentHash, Message, Topic, partition_of};
 use counterpoint_tests::{
     out::{Out, assert_adds_up, number, text},
     program::{Program, until},
+    shared,
     workplace::{Workplace, video},
 };
 use futures::TryStreamExt;
@@ -32,6 +33,12 @@ fn left_by_release_0_1() -> Workplace {
     fs::create_dir_all(&folder).unwrap();
     let dump = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/release-0.1.sql")).unwrap();
     Connection::open(folder.join("topics.sqlite3")).unwrap().execute_batch(&dump).unwrap();
+    // By its ontology a run knows that the store is its own.
+    let ontology = fs::read(shared("ontology.json")).unwrap();
+    let name = ContentHash::of(&ontology).to_string();
+    let folder = workplace.path("out/objects").join(&name[..2]);
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join(name), ontology).unwrap();
     workplace
 }
 

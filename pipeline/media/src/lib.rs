@@ -13,6 +13,7 @@ mod elements;
 mod error;
 mod file_source;
 mod flac;
+mod frame;
 mod frame_clock;
 mod graph;
 mod h264;

@@ -27,6 +27,7 @@ use gstreamer_video::{VideoInfo, VideoOrientationMethod};
 use parking_lot::Mutex;
 
 use crate::file_source::FileSource;
+pub use crate::frame::Frame;
 use crate::graph::Running;
 use crate::skipping::Skipping;
 use crate::source_facts::{SourceFacts, reject_of};
@@ -41,19 +42,6 @@ const FRAMES_IN_FLIGHT: usize = 4;
 
 /// Undecodable packets in a row after which a file counts as corrupt.
 const DECODER_ERRORS: i32 = 10;
-
-/// One decoded frame.
-#[derive(Debug)]
-pub struct Frame {
-    /// The pixels as decoded.
-    pub buffer: gstreamer::Buffer,
-    /// Their format and size.
-    pub info: VideoInfo,
-    /// When it is shown, in nanoseconds from the start of the file.
-    pub time: u64,
-    /// For how long, in nanoseconds, where the file says so.
-    pub duration: Option<u64>,
-}
 
 /// What comes out of a reader.
 #[derive(Debug)]

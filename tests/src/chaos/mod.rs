@@ -133,15 +133,15 @@ impl<'a> Campaign<'a> {
         Self { ground, rng: ChaCha8Rng::seed_from_u64(seed), workplace, length, tally: Tally::default() }
     }
 
-    /// Disturbs until so many processes were killed and every kind of disturbance was met.
+    /// Disturbs until so many processes were killed and, if asked for, every kind of disturbance was met.
     ///
     /// # Panics
     /// With the round and what it did, if the guarantee does not hold.
-    pub fn run(mut self, kills: u32) -> Tally {
+    pub fn run(mut self, kills: u32, every_kind: bool) -> Tally {
         let Self { ground, rng, workplace, length, tally } = &mut self;
         let mut menus = 0;
         let mut menu = Vec::new();
-        while tally.kills < kills || menus < 2 {
+        while tally.kills < kills || (every_kind && menus < 2) {
             let number = tally.rounds;
             let folder = workplace.path(&format!("round-{number}"));
             let topics = ground.fresh(number);
