@@ -18,19 +18,16 @@ const KILLS: &str = "CHAOS_KILLS";
 /// Kills of a short campaign, in which every kind of disturbance is met.
 const SHORT: u32 = 12;
 
-/// Kills of a short campaign on Kafka, where each costs seconds until the brokers let go of the dead.
-const SHORT_ON_KAFKA: u32 = 3;
-
 fn setting(name: &str) -> Option<u64> {
     env::var(name)
         .ok()
         .map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is `{value}`: give a number")))
 }
 
-fn campaign(engine: &str, ground: &dyn Ground, short: u32) {
+fn campaign(engine: &str, ground: &dyn Ground) {
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let seed = setting(SEED).unwrap_or_else(now);
-    let kills = setting(KILLS).map_or(short, |kills| u32::try_from(kills).unwrap());
+    let kills = setting(KILLS).map_or(SHORT, |kills| u32::try_from(kills).unwrap());
     eprintln!("{engine}: {SEED}={seed} {KILLS}={kills}");
     let tally = Campaign::new(ground, seed).run(kills, kills >= SHORT);
     eprintln!("{engine}, {SEED}={seed}: {tally}");
@@ -39,10 +36,14 @@ fn campaign(engine: &str, ground: &dyn Ground, short: u32) {
 
 #[test]
 fn kills_lose_nothing_and_double_nothing_on_the_embedded_engine() {
-    campaign("embedded", &EmbeddedGround, SHORT);
+    campaign("embedded", &EmbeddedGround);
 }
 
 #[test]
 fn kills_lose_nothing_and_double_nothing_on_kafka() {
-    campaign("Kafka", &KafkaGround::start().unwrap(), SHORT_ON_KAFKA);
+    // Each kill costs seconds until the brokers let go of the dead: too long for every change.
+    if setting(KILLS).is_none() {
+        return eprintln!("not run: `make chaos` does");
+    }
+    campaign("Kafka", &KafkaGround::start().unwrap());
 }

@@ -205,9 +205,6 @@ fn remove(folder: &Path, prefix: &str) {
 
 /// Ends what a fetcher that was killed left running on `folder`, and removes what that wrote.
 pub fn clean_up(folder: &Path) {
-    if files_of(folder, PREFIX).next().is_none() {
-        return;
-    }
     let mark = [MARK.as_bytes(), b"=", folder.as_os_str().as_bytes()].concat();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     for process in processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok()) {
