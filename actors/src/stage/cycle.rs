@@ -261,6 +261,7 @@ impl<S: Stage> Cycle<S> {
                 self.commit().await?;
                 if self.paused.is_none() {
                     events::StageReady { stage: self.profile.stage }.emit();
+                    events::PartitionsHeld { stage: self.profile.stage, partitions: 0, newest: None }.emit();
                     self.health.send_modify(|health| health.phase = Phase::Running);
                 }
             }
