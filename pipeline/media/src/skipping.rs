@@ -19,6 +19,9 @@ use crate::frame_clock::ROUNDING;
 /// Longest `moov` box that is looked at, in bytes.
 const MOST_TABLES: u64 = 16 << 20;
 
+/// Boxes in boxes.
+const MOST_LEVELS: usize = 40;
+
 /// Boxes looked at on the way to `moov`.
 const MOST_BOXES: usize = 64;
 
@@ -158,11 +161,53 @@ fn read_tables(file: &File) -> Option<Moov> {
             let mut body =
                 vec![0; usize::try_from(Some(length).filter(|length| *length <= MOST_TABLES)?).ok()?];
             file.read_exact_at(&mut body, body_at).ok()?;
+            if is_deep(&body) {
+                return None;
+            }
             return <Moov as mp4_atom::Atom>::decode_body(&mut body.as_slice()).ok();
         }
         at = body_at.checked_add(length)?;
     }
     None
+}
+
+/// Whether boxes lie in boxes deeper than in any honest file: their reader calls itself for each level. What
+/// only looks like a box counts as one.
+fn is_deep(body: &[u8]) -> bool {
+    let (mut ends, mut at) = (vec![body.len()], 0_usize);
+    while let Some(end) = ends.last().copied() {
+        let size = |at: usize| {
+            let kind = body.get(at.checked_add(4)?..at.checked_add(8)?)?;
+            let bytes = body.get(at..at.checked_add(4)?)?.try_into().ok()?;
+            if !kind.iter().all(|letter| letter.is_ascii_graphic() || matches!(letter, b' ' | 0xa9)) {
+                return None;
+            }
+            match u32::from_be_bytes(bytes) as usize {
+                0 => Some(end.saturating_sub(at)),
+                1 => Some(16),
+                size => Some(size),
+            }
+        };
+        // Some boxes begin with four bytes of their own.
+        let inner = [at, at.saturating_add(4)].into_iter().find_map(|start| {
+            let stop = start.checked_add(size(start)?)?;
+            (size(start)? >= 8 && stop <= end).then_some((start, stop))
+        });
+        match inner {
+            Some((start, stop)) => {
+                ends.push(stop);
+                at = start.saturating_add(8);
+            }
+            None => {
+                at = end;
+                ends.pop();
+            }
+        }
+        if ends.len() > MOST_LEVELS {
+            return true;
+        }
+    }
+    false
 }
 
 /// The frames of a track in the order of decoding.
