@@ -176,6 +176,22 @@ pub struct SettingError {
     pub remedy: &'static str,
 }
 
+/// What a setting has to fulfil: its name, what it is set to, whether that can work, and what it may be.
+pub type SettingCheck = (&'static str, String, bool, &'static str);
+
+impl SettingError {
+    /// Goes through the checks.
+    ///
+    /// # Errors
+    /// The first setting that can never work.
+    pub fn first_of(checks: impl IntoIterator<Item = SettingCheck>) -> Result<(), Self> {
+        match checks.into_iter().find(|(.., is_right, _)| !is_right) {
+            Some((name, value, _, remedy)) => Err(Self { name, value, remedy }),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Settings {
     /// Refuses what can never work.
     ///
@@ -184,7 +200,7 @@ impl Settings {
     pub fn check(&self) -> Result<(), SettingError> {
         let (decoder, gate) = (&self.decoder, &self.gate);
         let share = 0.0..=1.0;
-        let checks: [(&'static str, String, bool, &'static str); 9] = [
+        let checks = [
             (
                 "decoder.size",
                 decoder.size.to_string(),
@@ -240,12 +256,7 @@ impl Settings {
                 "at least one file name ending",
             ),
         ];
-        for (name, value, is_right, remedy) in checks {
-            if !is_right {
-                return Err(SettingError { name, value, remedy });
-            }
-        }
-        Ok(())
+        SettingError::first_of(checks)
     }
 }
 

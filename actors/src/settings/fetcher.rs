@@ -118,7 +118,7 @@ impl FetcherSettings {
             outcome.says.as_ref().is_none_or(|says| RegexBuilder::new(says).build().is_ok())
         };
         let broken = self.outcomes.iter().find(|outcome| !is_pattern(outcome));
-        for (name, value, is_right, remedy) in [
+        SettingError::first_of([
             (
                 "fetcher.command",
                 format!("{:?}", self.command),
@@ -162,11 +162,6 @@ impl FetcherSettings {
                 broken.is_none(),
                 "a regular expression, e.g. \"video (is )?gone\"",
             ),
-        ] {
-            if !is_right {
-                return Err(SettingError { name, value, remedy });
-            }
-        }
-        Ok(())
+        ])
     }
 }

@@ -32,7 +32,7 @@ impl FollowSettings {
     /// The first setting that is out of range.
     pub fn check(&self) -> Result<(), SettingError> {
         let day = 86_400.0;
-        for (name, value, range, remedy) in [
+        let checks = [
             ("follow.scan_seconds", self.scan_seconds, 0.05..=day, "from 0.05 seconds to a day"),
             ("follow.settle_seconds", self.settle_seconds, 0.0..=day, "from 0 seconds to a day"),
             (
@@ -41,12 +41,12 @@ impl FollowSettings {
                 0.001..=365.0 * 1440.0,
                 "from 0.001 minutes to a year",
             ),
-        ] {
-            if !range.contains(&value) {
-                return Err(SettingError { name, value: value.to_string(), remedy });
-            }
-        }
-        Ok(())
+        ];
+        SettingError::first_of(
+            checks.map(|(name, value, range, remedy)| {
+                (name, value.to_string(), range.contains(&value), remedy)
+            }),
+        )
     }
 
     /// Longest time between two looks.

@@ -25,15 +25,15 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{
     curation,
-    media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest},
+    media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest},
     ontology::Ontology,
     plan::Plan,
     rules::Rules,
 };
 use counterpoint_log::TopicLog;
-use counterpoint_messages::{
-    ContainerFacts, ContentHash, LabelList, RecordId, RejectReason, SignalStatistics, Split, StageName, Topic,
-};
+use counterpoint_messages::{ContentHash, LabelList, RecordId, RejectReason, Split, StageName, Topic};
+
+use crate::prepared::prepared;
 
 /// Classes without kinship, and a MID of each.
 pub const CLASSES: [(&str, &str); 4] =
@@ -80,28 +80,7 @@ impl Media for PretendedMedia {
         let (video, sound) = (scratch.join(format!("{name}.mp4")), scratch.join(format!("{name}.flac")));
         fs::write(&video, [b"video of ", bytes.as_slice()].concat()).unwrap();
         fs::write(&sound, [b"sound of ", bytes.as_slice()].concat()).unwrap();
-        let outcome = PrepareOutcome {
-            container: ContainerFacts {
-                container: "mp4".to_owned(),
-                video_codec: "h264".to_owned(),
-                audio_codec: "aac".to_owned(),
-                width: 64,
-                height: 48,
-                frame_rate: 25.0,
-                duration_ms: 10_000,
-                sample_rate: 48_000,
-                channels: 2,
-            },
-            statistics: SignalStatistics {
-                loudness_lufs: -20.0,
-                silent_share: 0.0,
-                black_share: 0.0,
-                motion: if bytes.starts_with(b"still") { 0.0 } else { 0.1 },
-                cuts: 0,
-            },
-            duration_ms: 10_000,
-            padded_ms: 0,
-        };
+        let outcome = prepared(&bytes);
         let temporary = |path: PathBuf| tempfile::TempPath::try_from_path(path).unwrap();
         Ok(Ok(PreparedFiles { video: temporary(video), sound: temporary(sound), outcome }))
     }

@@ -6,6 +6,8 @@
 mod flaky;
 #[path = "../common/harness.rs"]
 mod harness;
+#[path = "../common/prepared.rs"]
+mod prepared;
 
 use std::{
     sync::{Arc, atomic::Ordering},

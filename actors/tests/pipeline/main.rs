@@ -6,6 +6,8 @@ mod fetch;
 mod follow;
 #[path = "../common/harness.rs"]
 mod harness;
+#[path = "../common/prepared.rs"]
+mod prepared;
 mod runs;
 mod source;
 mod upgrades;

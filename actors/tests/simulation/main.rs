@@ -10,6 +10,8 @@ mod corpus;
 mod faults;
 mod faulty_log;
 mod machine;
+#[path = "../common/prepared.rs"]
+mod prepared;
 mod process;
 mod schedule;
 mod scheduler;

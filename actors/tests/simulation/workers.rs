@@ -10,13 +10,12 @@ use counterpoint_actors::{
     media::{Media, Parents, PreparedFiles},
     stage::Fault as Failed,
 };
-use counterpoint_core::media_job::{
-    ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest,
-};
-use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
+use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest};
+use counterpoint_messages::RejectReason;
 
 use crate::{
     faults::{Fault, Faults},
+    prepared::prepared,
     scheduler::Scheduler,
 };
 
@@ -57,28 +56,7 @@ impl Media for SimulatedWorkers {
         if bytes.starts_with(b"bad") {
             return Ok(Err(MediaReject::new(RejectReason::NotMedia, "it holds text")));
         }
-        let outcome = PrepareOutcome {
-            container: ContainerFacts {
-                container: "mp4".to_owned(),
-                video_codec: "h264".to_owned(),
-                audio_codec: "aac".to_owned(),
-                width: 64,
-                height: 48,
-                frame_rate: 25.0,
-                duration_ms: 10_000,
-                sample_rate: 48_000,
-                channels: 2,
-            },
-            statistics: SignalStatistics {
-                loudness_lufs: -20.0,
-                silent_share: 0.0,
-                black_share: 0.0,
-                motion: if bytes.starts_with(b"still") { 0.0 } else { 0.1 },
-                cuts: 0,
-            },
-            duration_ms: 10_000,
-            padded_ms: 0,
-        };
+        let outcome = prepared(&bytes);
         let (video, sound) = (self.write(scratch, "picture", &bytes)?, self.write(scratch, "sound", &bytes)?);
         Ok(Ok(PreparedFiles { video, sound, outcome }))
     }

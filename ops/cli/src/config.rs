@@ -134,16 +134,11 @@ impl Config {
         self.fetcher.check(&self.source.extensions)?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
-        for (name, value, is_right, remedy) in [
+        SettingError::first_of([
             ("effort.max_records", max_records.to_string(), max_records >= 1, "at least 1"),
             ("effort.max_bytes", max_bytes.to_string(), max_bytes >= 1, "at least 1"),
             ("topics.partitions", partitions.to_string(), (1..=1024).contains(&partitions), "from 1 to 1024"),
-        ] {
-            if !is_right {
-                return Err(SettingError { name, value, remedy });
-            }
-        }
-        Ok(())
+        ])
     }
 
     /// The part that decides what comes out.

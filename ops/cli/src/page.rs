@@ -33,6 +33,15 @@ use futures::TryStreamExt;
 
 use crate::gallery::gallery;
 
+/// Of a run that shows nobody anything.
+pub struct NoPage;
+
+impl Page for NoPage {
+    fn render(&self, _: &Projection, _: &Revision, _: &Tools) -> Result<Vec<u8>, Fault> {
+        Ok(Vec::new())
+    }
+}
+
 /// Fills and renders the page.
 pub struct ReportPage {
     /// Rules on the ontology.

@@ -12,7 +12,7 @@ use counterpoint_actors::{
     Tools, later,
     materialise::{materialise, write_manifest},
     projection::samples_of,
-    publisher::{Page, Publisher},
+    publisher::Publisher,
     revision::Revision,
     stage::Fault,
     store::Store,
@@ -32,6 +32,7 @@ use crate::{
     config::Config,
     context::{Classification, ExistingRun, check_store, plan, plan_of_run, seed_of_run, setting, workers},
     output::{Failure, Outcome, print, print_json, say},
+    page::NoPage,
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
@@ -117,20 +118,6 @@ fn real(path: &Path) -> PathBuf {
         }
     }
     real
-}
-
-/// `compose` writes no report of the run.
-struct NoPage;
-
-impl Page for NoPage {
-    fn render(
-        &self,
-        _: &counterpoint_actors::projection::Projection,
-        _: &Revision,
-        _: &Tools,
-    ) -> Result<Vec<u8>, Fault> {
-        Ok(Vec::new())
-    }
 }
 
 /// The samples that the run's pools come to under another plan or seed.

@@ -54,12 +54,7 @@ pub fn check(store: &StoreSettings, s3: &S3Settings) -> Result<(), SettingError>
             "begin it with https://, or set s3.allow_http = true to do without TLS",
         ),
     ];
-    for (name, value, is_right, remedy) in checks {
-        if !is_right {
-            return Err(SettingError { name, value, remedy });
-        }
-    }
-    Ok(())
+    SettingError::first_of(checks)
 }
 
 impl Config {

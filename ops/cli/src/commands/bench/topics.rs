@@ -12,12 +12,10 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use counterpoint_actors::{
-    Tools,
     pipeline::{Offer, Pipeline},
-    publisher::Page,
     revision::Revision,
     settings::FetcherSettings,
-    stage::{Fault, Phase},
+    stage::Phase,
 };
 use counterpoint_core::plan::Plan;
 use counterpoint_log::{Commit, Event, Group, Headers, Membership, Outgoing, TopicLog};
@@ -33,6 +31,7 @@ use crate::{
     args::{Common, bench::TopicsBench},
     context::{Classification, open_log, tools},
     output::Failure,
+    page::NoPage,
 };
 
 const PIPELINE: &str = "source and curator";
@@ -266,20 +265,6 @@ impl Input {
 async fn described(log: &dyn TopicLog, topic: Topic) -> anyhow::Result<(u64, u64)> {
     let topics = log.topics().await?;
     Ok(topics.iter().find(|found| found.topic == topic).map_or((0, 0), |found| (found.records, found.bytes)))
-}
-
-/// A run without a reporter shows nobody anything.
-struct NoPage;
-
-impl Page for NoPage {
-    fn render(
-        &self,
-        _: &counterpoint_actors::projection::Projection,
-        _: &Revision,
-        _: &Tools,
-    ) -> Result<Vec<u8>, Fault> {
-        Ok(Vec::new())
-    }
 }
 
 /// Commits without any stage.
