@@ -56,7 +56,7 @@ impl H264Encoder {
                 "appsrc name=source format=time block=true max-buffers={FRAMES_IN_FLIGHT} max-bytes=0 \
                  caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,\
                  colorimetry={colours},pixel-aspect-ratio=1/1,interlace-mode=progressive \
-                 ! x264enc threads=1 sync-lookahead=0 speed-preset=veryfast pass=qual quantizer=20 \
+                 ! x264enc threads=1 sync-lookahead=0 speed-preset=veryfast pass=qual quantizer=19 \
                  bitrate=20000 vbv-buf-capacity=1000 bframes=0 key-int-max={rate} option-string=scenecut=0 \
                  ! video/x-h264,stream-format=avc,alignment=au,profile=high \
                  ! appsink name=sink sync=false"
