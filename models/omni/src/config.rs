@@ -182,7 +182,8 @@ impl ThinkerConfig {
     /// The file cannot be read, is not such a configuration, or holds values that no model can have.
     pub fn open(folder: &Path) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
-        let text = fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
+        let text =
+            fs::read_to_string(&path).map_err(|source| ModelError::Read { path: path.clone(), source })?;
         let json = |source| ModelError::Json { path: path.clone(), source };
         let whole: WholeModel = serde_json::from_str(&text).map_err(json)?;
         let config: Self = match whole.thinker_config {
@@ -202,8 +203,18 @@ impl ThinkerConfig {
         self.vision_config.check()?;
         self.audio_config.check()?;
         let width = self.text_config.hidden_size;
-        wants("vision_config.out_hidden_size", self.vision_config.out_hidden_size, "must be the text model's hidden_size", |size| size == width)?;
-        wants("audio_config.output_dim", self.audio_config.output_dim, "must be the text model's hidden_size", |size| size == width)?;
+        wants(
+            "vision_config.out_hidden_size",
+            self.vision_config.out_hidden_size,
+            "must be the text model's hidden_size",
+            |size| size == width,
+        )?;
+        wants(
+            "audio_config.output_dim",
+            self.audio_config.output_dim,
+            "must be the text model's hidden_size",
+            |size| size == width,
+        )?;
         let few = |size: usize| (1..=10_000).contains(&size);
         wants("position_id_per_seconds", self.position_id_per_seconds, "must be between 1 and 10000", few)?;
         wants("seconds_per_chunk", self.seconds_per_chunk, "must be between 1 and 10000", few)
@@ -229,7 +240,12 @@ impl TextConfig {
         heads("text_config.num_attention_heads", self.num_attention_heads, self.hidden_size)?;
         let asking = self.num_attention_heads;
         let divides = |answering: usize| answering > 0 && asking.is_multiple_of(answering);
-        wants("text_config.num_key_value_heads", self.num_key_value_heads, "must divide num_attention_heads", divides)?;
+        wants(
+            "text_config.num_key_value_heads",
+            self.num_key_value_heads,
+            "must divide num_attention_heads",
+            divides,
+        )?;
         let half = self.head_dim() / 2;
         let section = &self.rope_parameters.mrope_section;
         if section.iter().try_fold(0_usize, |sum, &part| sum.checked_add(part)) != Some(half) {
@@ -243,11 +259,15 @@ impl TextConfig {
         wants("text_config.rope_parameters.rope_type", rope, "only default and mrope are known", |name| {
             matches!(name.as_str(), "default" | "mrope")
         })?;
-        wants("text_config.rope_parameters.rope_theta", self.theta(), "must be above 1", |theta| theta > 1.0)?;
+        wants("text_config.rope_parameters.rope_theta", self.theta(), "must be above 1", |theta| {
+            theta > 1.0
+        })?;
         let small = |epsilon: f64| (0.0..1.0).contains(&epsilon);
         wants("text_config.rms_norm_eps", self.rms_norm_eps, "must be in 0..1", small)?;
         wants("text_config.hidden_act", &self.hidden_act, "only silu is known", |name| name == "silu")?;
-        wants("text_config.use_sliding_window", self.use_sliding_window, "windows are not supported", |on| !on)
+        wants("text_config.use_sliding_window", self.use_sliding_window, "windows are not supported", |on| {
+            !on
+        })
     }
 }
 
@@ -283,8 +303,18 @@ impl VisionConfig {
         let few = |size: usize| (1..=1024).contains(&size);
         wants("vision_config.in_channels", self.in_channels, "must be between 1 and 1024", few)?;
         wants("vision_config.patch_size", self.patch_size, "must be between 1 and 1024", few)?;
-        wants("vision_config.temporal_patch_size", self.temporal_patch_size, "must be between 1 and 1024", few)?;
-        wants("vision_config.spatial_merge_size", self.spatial_merge_size, "must be between 1 and 1024", few)?;
+        wants(
+            "vision_config.temporal_patch_size",
+            self.temporal_patch_size,
+            "must be between 1 and 1024",
+            few,
+        )?;
+        wants(
+            "vision_config.spatial_merge_size",
+            self.spatial_merge_size,
+            "must be between 1 and 1024",
+            few,
+        )?;
         wants("vision_config.window_size", self.window_size, "must hold one embedding at least", |_| {
             self.window_units() > 0
         })
@@ -310,11 +340,16 @@ impl AudioConfig {
         size("audio_config.n_window", self.n_window)?;
         layers("audio_config.encoder_layers", self.encoder_layers)?;
         heads("audio_config.encoder_attention_heads", self.encoder_attention_heads, self.d_model)?;
-        wants("audio_config.d_model", self.d_model, "must be even and above 2", |width| width > 2 && width.is_multiple_of(2))?;
+        wants("audio_config.d_model", self.d_model, "must be even and above 2", |width| {
+            width > 2 && width.is_multiple_of(2)
+        })?;
         let window = self.n_window;
-        wants("audio_config.max_source_positions", self.max_source_positions, "must cover n_window", |positions| {
-            (window..=MAX_SIZE).contains(&positions)
-        })
+        wants(
+            "audio_config.max_source_positions",
+            self.max_source_positions,
+            "must cover n_window",
+            |positions| (window..=MAX_SIZE).contains(&positions),
+        )
     }
 }
 

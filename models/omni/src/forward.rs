@@ -48,7 +48,7 @@ impl Reader {
     fn integers(&self, name: &str) -> Result<Option<(Vec<i64>, usize)>, ModelError> {
         let Some(data) = self.data(name)? else { return Ok(None) };
         let row = data.shape().as_slice().last().copied().unwrap_or(0);
-        let values = data.into_vec::<i64>().map_err(|_| self.kind(name, "I64"))?;
+        let values = data.try_into_vec::<i64>().map_err(|_| self.kind(name, "I64"))?;
         Ok(Some((values, row)))
     }
 
@@ -92,7 +92,9 @@ impl Inputs {
         let mask = reader.integers("attention_mask")?.map_or_else(|| vec![1; tokens.len()], |(mask, _)| mask);
         if row == 0 || mask.len() != tokens.len() {
             let (tokens, mask) = (tokens.len(), mask.len());
-            return Err(ModelError::input(format!("input_ids has {tokens} tokens, attention_mask {mask} marks")));
+            return Err(ModelError::input(format!(
+                "input_ids has {tokens} tokens, attention_mask {mask} marks"
+            )));
         }
         let mut shapes = MediaShapes {
             images: reader.grids("image_grid_thw", model)?,
@@ -116,8 +118,10 @@ impl Inputs {
             embeddings.sounds = Some(model.hear(mel, &frames)?);
             shapes.audio_frames = frames;
         }
-        let rows: Vec<Vec<usize>> =
-            mask.chunks(row).map(|mask| (0..mask.len()).filter(|&place| mask[place] != 0).collect()).collect();
+        let rows: Vec<Vec<usize>> = mask
+            .chunks(row)
+            .map(|mask| (0..mask.len()).filter(|&place| mask[place] != 0).collect())
+            .collect();
         let tokens: Vec<Vec<i64>> = tokens
             .chunks(row)
             .zip(&rows)
@@ -141,7 +145,8 @@ fn sounds(reader: &Reader, mel: Tensor<3>) -> Result<(Tensor<2>, Vec<usize>), Mo
         Some((mask, _)) if mask.len() == count * longest => mask,
         Some((mask, _)) => {
             let marks = mask.len();
-            let what = format!("feature_attention_mask has {marks} marks for {count} sounds of {longest} frames");
+            let what =
+                format!("feature_attention_mask has {marks} marks for {count} sounds of {longest} frames");
             return Err(ModelError::input(what));
         }
     };
@@ -160,7 +165,7 @@ fn sounds(reader: &Reader, mel: Tensor<3>) -> Result<(Tensor<2>, Vec<usize>), Mo
 
 fn values<const D: usize>(tensor: &Tensor<D>) -> Result<Vec<f32>, ModelError> {
     let data = tensor.to_data().convert::<f32>();
-    data.into_vec().map_err(|error| ModelError::input(format!("a tensor cannot be read back: {error:?}")))
+    data.try_into_vec().map_err(|error| ModelError::input(format!("a tensor cannot be read back: {error:?}")))
 }
 
 /// What is written: bytes, kind and shape of each tensor.
@@ -277,7 +282,8 @@ impl Inputs {
                 order[index * self.row + place] = (index * longest + token) as i64;
             }
         }
-        let table = Tensor::cat(vec![x.reshape([count * longest, width]), Tensor::zeros([1, width], &device)], 0);
+        let table =
+            Tensor::cat(vec![x.reshape([count * longest, width]), Tensor::zeros([1, width], &device)], 0);
         let order = Tensor::<1, Int>::from_data(TensorData::from(order.as_slice()), &device);
         table.select(0, order).reshape([count, self.row, width])
     }

@@ -218,7 +218,7 @@ impl Chooser {
 /// One token a row of scores.
 fn choose(scores: &Tensor<2>, choosers: &mut [Chooser]) -> Result<Vec<i64>, ModelError> {
     let [_, vocabulary] = scores.dims();
-    let values = scores.to_data().convert::<f32>().into_vec::<f32>();
+    let values = scores.to_data().convert::<f32>().try_into_vec::<f32>();
     let values = values.map_err(|error| ModelError::input(format!("scores cannot be read: {error:?}")))?;
     let rows = values.chunks(vocabulary).zip(choosers);
     Ok(rows.map(|(row, chooser)| chooser.choose(row) as i64).collect())

@@ -16,7 +16,9 @@ const INITIAL_SPREAD: f64 = 0.02;
 
 /// Weights drawn from a normal distribution when they are first used.
 pub(crate) fn random<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
-    lazy(shape, device, |shape, device| Tensor::random(shape, Distribution::Normal(0.0, INITIAL_SPREAD), device))
+    lazy(shape, device, |shape, device| {
+        Tensor::random(shape, Distribution::Normal(0.0, INITIAL_SPREAD), device)
+    })
 }
 
 /// Weights that begin at zero.

@@ -105,7 +105,8 @@ pub fn attach_file(
     alpha: f64,
     device: &Device,
 ) -> Result<(), ModelError> {
-    let mut left: BTreeSet<String> = file.names()?.into_iter().filter(|name| name.contains(".lora_")).collect();
+    let mut left: BTreeSet<String> =
+        file.names()?.into_iter().filter(|name| name.contains(".lora_")).collect();
     let missing = |name: String| ModelError::TensorMissing { name, path: file.path().to_owned() };
     if left.is_empty() {
         return Err(missing("base_model.model.*.lora_A.weight".to_owned()));
@@ -122,7 +123,8 @@ pub fn attach_file(
             let Some(name) = named('A').into_iter().find(|name| left.contains(name)) else { continue };
             let Some(linear) = text.linear_mut(layer, target) else { continue };
             let [outputs, inputs] = linear.weight.lazy_shape().dims();
-            let rank = file.data(&name)?.and_then(|data| data.shape().as_slice().first().copied()).unwrap_or(0);
+            let rank =
+                file.data(&name)?.and_then(|data| data.shape().as_slice().first().copied()).unwrap_or(0);
             let a = file.tensor(std::slice::from_ref(&name), [rank, inputs], device)?;
             let other = name.replace(".lora_A.", ".lora_B.");
             let b = file.tensor(std::slice::from_ref(&other), [outputs, rank], device)?;

@@ -1,12 +1,7 @@
 //! Positions in time, height and width of every token (TMRoPE of Qwen2.5-Omni, arXiv 2503.20215, section 2.2):
 //! `get_rope_index` of transformers' `modeling_qwen2_5_omni.py`, as a pure function on integers.
 
-use crate::{
-    audio::audio_tokens,
-    config::ThinkerConfig,
-    error::ModelError,
-    vision::Grid,
-};
+use crate::{audio::audio_tokens, config::ThinkerConfig, error::ModelError, vision::Grid};
 
 /// Positions of a sequence's tokens.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -97,7 +92,9 @@ impl Positions {
         }
         if media.videos.len() != media.seconds_per_grid.len() {
             let (videos, seconds) = (media.videos.len(), media.seconds_per_grid.len());
-            return Err(ModelError::input(format!("{videos} videos have {seconds} lengths of a grid's step")));
+            return Err(ModelError::input(format!(
+                "{videos} videos have {seconds} lengths of a grid's step"
+            )));
         }
         let mut used = Used::default();
         sequences
@@ -149,10 +146,12 @@ impl<'a> Walk<'a> {
         };
         let images = self.used.images + after_start(config.image_token_index);
         let inside = self.media.audio_in_video;
-        let videos = self.used.videos + after_start(if inside { config.audio_start_token_id } else { config.video_token_index });
+        let videos = self.used.videos
+            + after_start(if inside { config.audio_start_token_id } else { config.video_token_index });
         let starts = self.tokens.iter().filter(|&&token| token == config.audio_start_token_id);
         let sounds = self.used.sounds + starts.count();
-        while self.used.images < images || self.used.sounds < sounds || (!inside && self.used.videos < videos) {
+        while self.used.images < images || self.used.sounds < sounds || (!inside && self.used.videos < videos)
+        {
             let image = self.find(config.image_token_index, self.used.images < images)?;
             let video = self.find(config.video_token_index, self.used.videos < videos)?;
             let sound = self.find(config.audio_token_index, self.used.sounds < sounds)?;
@@ -186,7 +185,9 @@ impl<'a> Walk<'a> {
         let place = rest.iter().position(|&found| found == token).map(|place| self.done + place);
         place.ok_or_else(|| {
             let done = self.done;
-            ModelError::input(format!("media begins after token {done}, but none of the tokens {token} follows"))
+            ModelError::input(format!(
+                "media begins after token {done}, but none of the tokens {token} follows"
+            ))
         })
     }
 

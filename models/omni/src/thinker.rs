@@ -158,7 +158,9 @@ impl Model {
         let wanted: usize = grids.iter().map(Grid::patches).sum();
         if grids.is_empty() || (count, values) != (wanted, config.patch_values()) {
             let wanted_values = config.patch_values();
-            let what = format!("{count} x {values} patch values are there, but {grids:?} take {wanted} x {wanted_values}");
+            let what = format!(
+                "{count} x {values} patch values are there, but {grids:?} take {wanted} x {wanted_values}"
+            );
             return Err(ModelError::input(what));
         }
         Ok(self.thinker.visual.forward(config, patches, grids))
@@ -212,7 +214,8 @@ impl Model {
                     let what = format!("token {token} is outside the vocabulary of {vocabulary}");
                     return Err(ModelError::input(what));
                 }
-                let source = sources.iter().position(|(media, embeddings, _)| *media == token && embeddings.is_some());
+                let source =
+                    sources.iter().position(|(media, embeddings, _)| *media == token && embeddings.is_some());
                 if let Some(source) = source.filter(|_| place < sequence.len()) {
                     order[tokens.len()] = rows[source] as i64;
                     rows[source] += 1;
@@ -224,18 +227,16 @@ impl Model {
             let there = embeddings.as_ref().map_or(0, |embeddings| embeddings.dims()[0]);
             let used = rows[index] - starts[index];
             if there != used {
-                let what = format!("{kind} have {there} embeddings, but {used} tokens {token} stand for them");
+                let what =
+                    format!("{kind} have {there} embeddings, but {used} tokens {token} stand for them");
                 return Err(ModelError::input(what));
             }
         }
         let ints = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::from(values), &self.device);
         let mut table = vec![self.thinker.text.embed_tokens.weight.val().select(0, ints(&tokens))];
         table.extend(sources.into_iter().filter_map(|(_, embeddings, _)| embeddings.clone()));
-        let rows = if table.len() == 1 {
-            table.remove(0)
-        } else {
-            Tensor::cat(table, 0).select(0, ints(&order))
-        };
+        let rows =
+            if table.len() == 1 { table.remove(0) } else { Tensor::cat(table, 0).select(0, ints(&order)) };
         Ok(rows.reshape([sequences.len(), longest, width]))
     }
 

@@ -133,11 +133,18 @@ impl AudioTower {
     ///
     /// # Errors
     /// A sound has no frames, or there are not as many frames as the sounds have together.
-    pub fn forward(&self, config: &AudioConfig, mel: Tensor<2>, frames: &[usize]) -> Result<Tensor<2>, ModelError> {
+    pub fn forward(
+        &self,
+        config: &AudioConfig,
+        mel: Tensor<2>,
+        frames: &[usize],
+    ) -> Result<Tensor<2>, ModelError> {
         let [bands, found] = mel.dims();
         if bands != config.num_mel_bins || frames.contains(&0) || frames.iter().sum::<usize>() != found {
             let wanted = config.num_mel_bins;
-            let what = format!("sounds of {frames:?} frames of {wanted} bands do not fit to mel of {bands} x {found}");
+            let what = format!(
+                "sounds of {frames:?} frames of {wanted} bands do not fit to mel of {bands} x {found}"
+            );
             return Err(ModelError::input(what));
         }
         let device = mel.device();
@@ -149,7 +156,8 @@ impl AudioTower {
         let mut parts = Vec::new();
         for same in chunks.chunk_by(|one, other| one.frames == other.frames) {
             let length = same[0].frames;
-            let part = same.iter().map(|chunk| mel.clone().narrow(1, chunk.frame, length).unsqueeze_dim::<3>(0));
+            let part =
+                same.iter().map(|chunk| mel.clone().narrow(1, chunk.frame, length).unsqueeze_dim::<3>(0));
             let part = self.convolve(Tensor::cat(part.collect(), 0));
             let [count, length, width] = part.dims();
             let part = part + positions.clone().narrow(0, 0, length).unsqueeze_dim::<3>(0);
@@ -172,7 +180,9 @@ impl AudioTower {
         let pairs = pairs(frames);
         let pick = |offset: usize| {
             let picked: Vec<i64> = pairs.iter().map(|&first| places[first + offset]).collect();
-            states.clone().select(0, Tensor::<1, Int>::from_data(TensorData::from(picked.as_slice()), &device))
+            states
+                .clone()
+                .select(0, Tensor::<1, Int>::from_data(TensorData::from(picked.as_slice()), &device))
         };
         let pooled = (pick(0) + pick(1)).div_scalar(2.0);
         Ok(self.proj.forward(self.ln_post.forward(pooled)))

@@ -1,40 +1,44 @@
 //! The derivatives of the operations, for burn's automatic differentiation.
 
 use burn::backend::{
-    Autodiff, AutodiffBackend, Backend,
+    Autodiff, AutodiffBackend,
     autodiff::{
         NodeId,
         checkpoint::{base::Checkpointer, strategy::CheckpointStrategy},
-        grads::Gradients,
+        grads::Gradients as Found,
         ops::{Backward, Ops, OpsKind},
     },
+    ops::{FloatTensorOps, ModuleOps},
     tensor::FloatTensor,
 };
 
-use super::Kernels;
+use super::{Attended, Gradients, Kernels};
 
 /// A tensor that is followed.
 type Followed<B, C> = FloatTensor<Autodiff<B, C>>;
 
-impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
-    fn project(x: Followed<B, C>, weight: Followed<B, C>, bias: Option<Followed<B, C>>) -> Followed<B, C> {
-        // The weight as burn's product takes it is a view; biases are followed only when everything is trained.
-        let weight = Self::float_swap_dims(weight, 0, 1);
-        <Self as burn::backend::ops::ModuleOps<Self>>::linear(x, weight, bias)
+impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
+    fn project(x: Followed<B, C>, weight: Followed<B, C>) -> Followed<B, C> {
+        // burn's own product takes the weight transposed, which is a view.
+        <Self as ModuleOps<Self>>::linear(x, Self::float_swap_dims(weight, 0, 1), None)
+    }
+
+    fn project_and_add(x: Followed<B, C>, weight: Followed<B, C>, bias: Followed<B, C>) -> Followed<B, C> {
+        <Self as ModuleOps<Self>>::linear(x, Self::float_swap_dims(weight, 0, 1), Some(bias))
     }
 
     fn rms_norm(x: Followed<B, C>, weight: Followed<B, C>, epsilon: f64) -> Followed<B, C> {
         #[derive(Debug)]
         struct RmsNorm;
 
-        impl<B: Kernels> Backward<B, 2> for RmsNorm {
+        impl<B: Gradients> Backward<B, 2> for RmsNorm {
             type State = (NodeId, NodeId, f64);
 
-            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, saved: &mut Checkpointer) {
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Found, saved: &mut Checkpointer) {
                 let grad = grads.consume::<B>(&ops.node);
                 let (x, weight, epsilon) = ops.state;
                 let (x, weight) = (saved.retrieve_node_output(x), saved.retrieve_node_output(weight));
-                let (of_x, of_weight) = B::rms_norm_backward(grad, x, weight, epsilon);
+                let (of_x, of_weight) = B::rms_norm_gradients(grad, x, weight, epsilon);
                 let [x, weight] = ops.parents;
                 if let Some(node) = x {
                     grads.register::<B>(node.id, of_x);
@@ -55,23 +59,14 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
-    fn rms_norm_backward(
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: f64,
-    ) -> (Followed<B, C>, Followed<B, C>) {
-        unreachable!("gradients are computed on the inner backend")
-    }
-
     fn rotate(x: Followed<B, C>, cos: Followed<B, C>, sin: Followed<B, C>) -> Followed<B, C> {
         #[derive(Debug)]
         struct Rotate;
 
-        impl<B: Kernels> Backward<B, 1> for Rotate {
+        impl<B: Gradients> Backward<B, 1> for Rotate {
             type State = (FloatTensor<B>, FloatTensor<B>);
 
-            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
+            fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Found, _: &mut Checkpointer) {
                 let grad = grads.consume::<B>(&ops.node);
                 let (cos, sin) = ops.state;
                 let [x] = ops.parents;
@@ -94,25 +89,19 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         query: Followed<B, C>,
         key: Followed<B, C>,
         value: Followed<B, C>,
-        mask: Option<Followed<B, C>>,
         causal: bool,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
         #[derive(Debug)]
         struct Attend;
 
-        impl<B: Kernels> Backward<B, 3> for Attend {
-            type State = ([NodeId; 3], FloatTensor<B>, FloatTensor<B>, Option<FloatTensor<B>>, bool, f64);
+        impl<B: Gradients> Backward<B, 3> for Attend {
+            type State = Attended<B>;
 
-            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, saved: &mut Checkpointer) {
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Found, _: &mut Checkpointer) {
                 let grad = grads.consume::<B>(&ops.node);
-                let ([query, key, value], output, log_sum, mask, causal, scale) = ops.state;
-                let [query, key, value] =
-                    [query, key, value].map(|id| saved.retrieve_node_output::<FloatTensor<B>>(id));
-                let (of_query, of_key, of_value) =
-                    B::attend_backward(grad, query, key, value, output, log_sum, mask, causal, scale);
-                let [query, key, value] = ops.parents;
-                for (node, grad) in [(query, of_query), (key, of_key), (value, of_value)] {
+                let found = B::attend_gradients(grad, ops.state);
+                for (node, grad) in ops.parents.into_iter().zip(found) {
                     if let Some(node) = node {
                         grads.register::<B>(node.id, grad);
                     }
@@ -120,30 +109,29 @@ impl<B: Kernels, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
             }
         }
 
-        let mask = mask.map(|mask| mask.into_primitive());
-        let [q, k, v] = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
-        let (output, log_sum) = B::attend(q, k, v, mask.clone(), causal, scale);
+        let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
+        let [q, k, v] = inputs.clone();
+        let (output, log_sum) = B::attend(q, k, v, causal, scale);
         let sums = Self::from_inner(log_sum.clone());
         match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(mut prep) => {
-                let saved = [&query, &key, &value].map(|tensor| prep.checkpoint(tensor));
-                (prep.finish((saved, output.clone(), log_sum, mask, causal, scale), output), sums)
+            OpsKind::Tracked(prep) => {
+                let state = Attended { inputs, output: output.clone(), log_sum, causal, scale };
+                (prep.finish(state, output), sums)
             }
             OpsKind::UnTracked(prep) => (prep.finish(output), sums),
         }
     }
 
-    fn attend_backward(
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Followed<B, C>,
-        _: Option<Followed<B, C>>,
-        _: bool,
-        _: f64,
-    ) -> (Followed<B, C>, Followed<B, C>, Followed<B, C>) {
-        unreachable!("gradients are computed on the inner backend")
+    /// Masks hide padding between a question and its answer, which tuning does not have: nothing is followed.
+    fn attend_masked(
+        query: Followed<B, C>,
+        key: Followed<B, C>,
+        value: Followed<B, C>,
+        mask: Followed<B, C>,
+        scale: f64,
+    ) -> (Followed<B, C>, Followed<B, C>) {
+        let [query, key, value, mask] = [query, key, value, mask].map(|tensor| tensor.into_primitive());
+        let (output, log_sum) = B::attend_masked(query, key, value, mask, scale);
+        (Self::from_inner(output), Self::from_inner(log_sum))
     }
 }

@@ -3,13 +3,17 @@
 use burn::backend::{LibTorch, tensor::FloatTensor};
 use tch::{Kind, Tensor};
 
-use super::{Kernels, Three};
+use super::{Attended, Gradients, Kernels};
 
 type Torch = FloatTensor<LibTorch>;
 
 impl Kernels for LibTorch {
-    fn project(x: Torch, weight: Torch, bias: Option<Torch>) -> Torch {
-        Torch::new(x.tensor.linear(&weight.tensor, bias.as_ref().map(|bias| &bias.tensor)))
+    fn project(x: Torch, weight: Torch) -> Torch {
+        Torch::new(x.tensor.linear(&weight.tensor, None::<&Tensor>))
+    }
+
+    fn project_and_add(x: Torch, weight: Torch, bias: Torch) -> Torch {
+        Torch::new(x.tensor.linear(&weight.tensor, Some(&bias.tensor)))
     }
 
     fn rms_norm(x: Torch, weight: Torch, epsilon: f64) -> Torch {
@@ -17,20 +21,6 @@ impl Kernels for LibTorch {
         let wide = x.tensor.to_kind(Kind::Float);
         let normal = &wide * inverse_root(&wide, epsilon);
         Torch::new(normal.to_kind(kind).g_mul_(&weight.tensor))
-    }
-
-    fn rms_norm_backward(grad: Torch, x: Torch, weight: Torch, epsilon: f64) -> (Torch, Torch) {
-        let kind = x.tensor.kind();
-        let wide = x.tensor.to_kind(Kind::Float);
-        let inverse = inverse_root(&wide, epsilon);
-        let grad = grad.tensor.to_kind(Kind::Float);
-        let normal = &wide * &inverse;
-        let width = wide.size().last().copied().unwrap_or(1);
-        let of_weight = (&grad * &normal).reshape([-1, width]).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
-        let scaled = grad.g_mul(&weight.tensor.to_kind(Kind::Float));
-        let along = (&scaled * &normal).mean_dim([-1_i64].as_slice(), true, Kind::Float);
-        let of_x = (scaled - normal * along) * inverse;
-        (Torch::new(of_x.to_kind(kind)), Torch::new(of_weight.to_kind(kind)))
     }
 
     fn rotate(x: Torch, cos: Torch, sin: Torch) -> Torch {
@@ -41,50 +31,66 @@ impl Kernels for LibTorch {
         Torch::new(Tensor::cat(&turned, -1))
     }
 
-    fn attend(
-        query: Torch,
-        key: Torch,
-        value: Torch,
-        mask: Option<Torch>,
-        causal: bool,
-        scale: f64,
-    ) -> (Torch, Torch) {
-        let heads = Heads::of(&query.tensor, &key.tensor);
-        let mask = mask.map(|mask| mask.tensor);
-        let (output, log_sum) = if heads.fold(causal, mask.as_ref()) {
-            let query = heads.folded(&query.tensor);
-            let (output, log_sum) = fused(&query, &key.tensor, &value.tensor, mask.as_ref(), false, scale);
-            (heads.unfolded(&output), heads.unfolded(&log_sum))
-        } else {
-            let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
-            fused(&query.tensor, &key, &value, mask.as_ref(), causal, scale)
-        };
-        (Torch::new(output), Torch::new(log_sum))
+    fn attend(query: Torch, key: Torch, value: Torch, causal: bool, scale: f64) -> (Torch, Torch) {
+        attend([&query.tensor, &key.tensor, &value.tensor], None, causal, scale)
     }
 
-    fn attend_backward(
-        grad: Torch,
-        query: Torch,
-        key: Torch,
-        value: Torch,
-        output: Torch,
-        log_sum: Torch,
-        mask: Option<Torch>,
-        causal: bool,
-        scale: f64,
-    ) -> (Torch, Torch, Torch) {
+    fn attend_masked(query: Torch, key: Torch, value: Torch, mask: Torch, scale: f64) -> (Torch, Torch) {
+        attend([&query.tensor, &key.tensor, &value.tensor], Some(&mask.tensor), false, scale)
+    }
+}
+
+impl Gradients for LibTorch {
+    fn rms_norm_gradients(grad: Torch, x: Torch, weight: Torch, epsilon: f64) -> (Torch, Torch) {
+        let kind = x.tensor.kind();
+        let wide = x.tensor.to_kind(Kind::Float);
+        let inverse = inverse_root(&wide, epsilon);
+        let grad = grad.tensor.to_kind(Kind::Float);
+        let normal = &wide * &inverse;
+        let width = wide.size().last().copied().unwrap_or(1);
+        let of_weight =
+            (&grad * &normal).reshape([-1, width]).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
+        let scaled = grad.g_mul(&weight.tensor.to_kind(Kind::Float));
+        let along = (&scaled * &normal).mean_dim([-1_i64].as_slice(), true, Kind::Float);
+        let of_x = (scaled - normal * along) * inverse;
+        (Torch::new(of_x.to_kind(kind)), Torch::new(of_weight.to_kind(kind)))
+    }
+
+    fn attend_gradients(grad: Torch, attended: Attended<Self>) -> [Torch; 3] {
+        let Attended { inputs: [query, key, value], output, log_sum, causal, scale } = attended;
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
-        let (of_query, of_key, of_value) = fused_backward(
-            &grad.tensor,
-            (&query.tensor, &key, &value),
-            (&output.tensor, &log_sum.tensor),
-            mask.as_ref().map(|mask| &mask.tensor),
-            causal,
-            scale,
-        );
-        (Torch::new(of_query), Torch::new(heads.summed(&of_key)), Torch::new(heads.summed(&of_value)))
+        let (of_query, of_key, of_value) =
+            Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
+                &grad.tensor,
+                &query.tensor,
+                &key,
+                &value,
+                &output.tensor,
+                &log_sum.tensor,
+                0.0,
+                causal,
+                None::<&Tensor>,
+                scale,
+            );
+        [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)
     }
+}
+
+fn attend(
+    [query, key, value]: [&Tensor; 3],
+    mask: Option<&Tensor>,
+    causal: bool,
+    scale: f64,
+) -> (Torch, Torch) {
+    let heads = Heads::of(query, key);
+    let (output, log_sum) = if heads.fold(causal, mask) {
+        let (output, log_sum) = fused(&heads.folded(query), key, value, mask, false, scale);
+        (heads.unfolded(&output), heads.unfolded(&log_sum))
+    } else {
+        fused(query, &heads.repeated(key), &heads.repeated(value), mask, causal, scale)
+    };
+    (Torch::new(output), Torch::new(log_sum))
 }
 
 /// One over the root of the mean square of the last axis, without a copy of the squares.
@@ -167,17 +173,4 @@ fn fused(
         return (output, log_sum);
     }
     Tensor::internal_scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, mask, scale)
-}
-
-fn fused_backward(
-    grad: &Tensor,
-    (query, key, value): (&Tensor, &Tensor, &Tensor),
-    (output, log_sum): (&Tensor, &Tensor),
-    mask: Option<&Tensor>,
-    causal: bool,
-    scale: f64,
-) -> Three<Tensor> {
-    Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-        grad, query, key, value, output, log_sum, 0.0, causal, mask, scale,
-    )
 }

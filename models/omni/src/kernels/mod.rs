@@ -4,6 +4,8 @@
 //! pass, and its attention, when differentiated, keeps every score. Here attention keeps one number per query and
 //! head instead (the logarithm of its sum) and computes the rest again (FlashAttention, arXiv 2205.14135).
 
+#![expect(deprecated, reason = "libtorch is what the models are measured on; see `device`")]
+
 mod backward;
 mod libtorch;
 
@@ -12,29 +14,21 @@ use burn::{
     backend::{Backend, Dispatch, backend_extension, tensor::FloatTensor},
 };
 
-/// Three gradients: of queries, keys and values; or of input, weight and bias.
-type Three<T> = (T, T, T);
-
 /// What a backend has to bring.
 #[backend_extension(LibTorch, Autodiff)]
 pub(crate) trait Kernels: Backend {
+    /// `x weightᵀ`.
+    fn project(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// `x weightᵀ + bias`.
-    fn project(
+    fn project_and_add(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        bias: Option<FloatTensor<Self>>,
+        bias: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 
     /// `x` over its root mean square, times `weight`.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
-
-    /// Gradients of `x` and `weight` in [`Kernels::rms_norm`].
-    fn rms_norm_backward(
-        grad: FloatTensor<Self>,
-        x: FloatTensor<Self>,
-        weight: FloatTensor<Self>,
-        epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
     /// Each pair (i, i + half) of the last axis turned by an angle.
     fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -44,24 +38,43 @@ pub(crate) trait Kernels: Backend {
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        mask: Option<FloatTensor<Self>>,
         causal: bool,
         scale: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients of queries, keys and values in [`Kernels::attend`].
-    #[allow(clippy::too_many_arguments, reason = "these are what the derivative depends on")]
-    fn attend_backward(
-        grad: FloatTensor<Self>,
+    /// The same with a mask that is added to the scores.
+    fn attend_masked(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
         value: FloatTensor<Self>,
-        output: FloatTensor<Self>,
-        log_sum: FloatTensor<Self>,
-        mask: Option<FloatTensor<Self>>,
-        causal: bool,
+        mask: FloatTensor<Self>,
         scale: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+}
+
+/// What a backend has to bring for tuning.
+pub(crate) trait Gradients: Kernels {
+    /// Gradients of `x` and `weight` in [`Kernels::rms_norm`].
+    fn rms_norm_gradients(
+        grad: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// Gradients of queries, keys and values in [`Kernels::attend`].
+    fn attend_gradients(grad: FloatTensor<Self>, attended: Attended<Self>) -> [FloatTensor<Self>; 3];
+}
+
+/// What attention's gradients depend on.
+#[derive(Debug, Clone)]
+pub(crate) struct Attended<B: Backend> {
+    /// Queries, keys and values.
+    inputs: [FloatTensor<B>; 3],
+    output: FloatTensor<B>,
+    log_sum: FloatTensor<B>,
+    causal: bool,
+    scale: f64,
 }
 
 /// `x weightᵀ + bias`, in one pass.
@@ -72,8 +85,11 @@ pub(crate) trait Kernels: Backend {
 /// - bias: `[outputs]`
 /// - output: `[.., outputs]`
 pub(crate) fn project<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
-    let bias = bias.map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::project(x.into_dispatch(), weight.into_dispatch(), bias))
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        None => Dispatch::project(x, weight),
+        Some(bias) => Dispatch::project_and_add(x, weight, bias.into_dispatch()),
+    })
 }
 
 /// `x / sqrt(mean(x²) + epsilon) * weight`, the mean taken in f32.
@@ -118,12 +134,11 @@ pub(crate) fn attend(
     sight: &Sight,
     scale: f64,
 ) -> (Tensor<4>, Tensor<3>) {
-    let (mask, causal) = match sight {
-        Sight::All => (None, false),
-        Sight::Causal => (None, true),
-        Sight::Mask(mask) => (Some(mask.clone().into_dispatch()), false),
-    };
     let (query, key, value) = (query.into_dispatch(), key.into_dispatch(), value.into_dispatch());
-    let (output, log_sum) = Dispatch::attend(query, key, value, mask, causal, scale);
+    let (output, log_sum) = match sight {
+        Sight::All => Dispatch::attend(query, key, value, false, scale),
+        Sight::Causal => Dispatch::attend(query, key, value, true, scale),
+        Sight::Mask(mask) => Dispatch::attend_masked(query, key, value, mask.clone().into_dispatch(), scale),
+    };
     (Tensor::from_dispatch(output), Tensor::from_dispatch(log_sum))
 }

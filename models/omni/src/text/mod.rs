@@ -95,7 +95,7 @@ impl TextModel {
         let mut states = embeddings;
         for (index, layer) in self.layers.iter().enumerate() {
             let cached = cache.as_deref_mut().map(|cache| cache.layer(index));
-            let observe = observer.as_mut().map(|observer| (index, &mut **observer));
+            let observe = observer.as_mut().map(|observer| (index, &mut **observer as Observer<'_>));
             let normal = layer.input_layernorm.forward(states.clone());
             states = layer.self_attn.forward(normal, turns, &seen, cached, observe) + states;
             let normal = layer.post_attention_layernorm.forward(states.clone());

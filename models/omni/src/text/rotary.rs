@@ -30,7 +30,8 @@ pub struct Turns {
 pub(crate) fn frequencies(base: f64, width: usize, device: &Device) -> Tensor<1> {
     let device = device.clone().inner();
     let exponents = (0..width / 2).map(|index| (2 * index) as f32 / width as f32);
-    let exponents = Tensor::<1>::from_data(TensorData::from(exponents.collect::<Vec<_>>().as_slice()), &device);
+    let exponents =
+        Tensor::<1>::from_data(TensorData::from(exponents.collect::<Vec<_>>().as_slice()), &device);
     Tensor::full([width / 2], base, &device).powf(exponents).recip()
 }
 

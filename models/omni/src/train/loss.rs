@@ -5,7 +5,11 @@ use burn::{
     tensor::{Int, TensorData, activation},
 };
 
-use crate::{error::ModelError, text::Observer, thinker::{Model, Sequence}};
+use crate::{
+    error::ModelError,
+    text::Observer,
+    thinker::{Model, Sequence},
+};
 
 /// The tokens of a batch that should be said.
 #[derive(Debug, Clone, Default)]

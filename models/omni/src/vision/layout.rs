@@ -29,7 +29,12 @@ impl Grid {
     ///
     /// # Errors
     /// A side is no multiple of the merged patches, or the number of patches is absurd.
-    pub fn new(frames: usize, rows: usize, columns: usize, config: &VisionConfig) -> Result<Self, ModelError> {
+    pub fn new(
+        frames: usize,
+        rows: usize,
+        columns: usize,
+        config: &VisionConfig,
+    ) -> Result<Self, ModelError> {
         let merge = config.spatial_merge_size;
         let count = frames.checked_mul(rows).and_then(|count| count.checked_mul(columns));
         let sides = rows.is_multiple_of(merge) && columns.is_multiple_of(merge);
@@ -89,7 +94,9 @@ impl Layout {
             push_run(&mut frame_runs, grid.frames, grid.rows * grid.columns);
             for _ in 0..grid.frames {
                 let first = corners.len();
-                corners.extend((0..rows).flat_map(|row| (0..columns).map(move |column| [row * merge, column * merge])));
+                corners.extend(
+                    (0..rows).flat_map(|row| (0..columns).map(move |column| [row * merge, column * merge])),
+                );
                 for top in (0..rows).step_by(side) {
                     for left in (0..columns).step_by(side) {
                         let inside = (top..rows.min(top + side)).flat_map(|row| {
@@ -132,7 +139,8 @@ impl Layout {
             }
         }
         let patches = table.len() / 2;
-        let table = Tensor::<1>::from_data(TensorData::from(table.as_slice()), device).reshape([patches, 2, 1]);
+        let table =
+            Tensor::<1>::from_data(TensorData::from(table.as_slice()), device).reshape([patches, 2, 1]);
         let half = config.head_dim() / 2;
         let angles = table * frequencies(THETA, half, device).reshape([1, 1, half / 2]);
         let angles = angles.reshape([1, patches, 1, half]);

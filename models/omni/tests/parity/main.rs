@@ -33,21 +33,22 @@ fn inputs(model: &Model, case: &str) -> Inputs {
 fn floats(file: &Checkpoint, name: &str) -> (Vec<f32>, Vec<usize>) {
     let data = file.data(name).unwrap().unwrap_or_else(|| panic!("{name} is missing"));
     let shape = data.shape().to_vec();
-    (data.convert::<f32>().into_vec().unwrap(), shape)
+    (data.convert::<f32>().try_into_vec().unwrap(), shape)
 }
 
 fn integers(file: &Checkpoint, name: &str) -> (Vec<i64>, Vec<usize>) {
     let data = file.data(name).unwrap().unwrap_or_else(|| panic!("{name} is missing"));
     let shape = data.shape().to_vec();
-    (data.into_vec().unwrap(), shape)
+    (data.try_into_vec().unwrap(), shape)
 }
 
 fn difference(one: &[f32], other: &[f32]) -> f32 {
     assert_eq!(one.len(), other.len());
     // A difference that is no number is the largest of all.
-    one.iter().zip(other).map(|(one, other)| (one - other).abs()).fold(0.0, |largest, now| {
-        if now <= largest { largest } else { now }
-    })
+    one.iter()
+        .zip(other)
+        .map(|(one, other)| (one - other).abs())
+        .fold(0.0, |largest, now| if now <= largest { largest } else { now })
 }
 
 /// Which places of a batch hold tokens, `[row][place]`.
@@ -106,7 +107,8 @@ fn attention_that_is_not_observed_is_the_same() {
         let inputs = fixtures().join(case).join("inputs.safetensors");
         let [one, other] = [true, false].map(|attention| {
             let out = folder.path().join("out");
-            forward_file(&fixtures().join("model"), &inputs, &out, attention, &device("cpu").unwrap()).unwrap();
+            forward_file(&fixtures().join("model"), &inputs, &out, attention, &device("cpu").unwrap())
+                .unwrap();
             let found = Checkpoint::open_file(&out).unwrap();
             fs::remove_file(&out).unwrap();
             assert_eq!(found.names().unwrap().iter().any(|name| name.starts_with("attention.")), attention);
@@ -126,7 +128,8 @@ fn clips_of_different_lengths_answer_in_a_batch_as_one_by_one() {
     let batch = inputs(&model, "batch");
     let together = model.generate(None, &batch.sequences, &batch.embeddings, &greedy(6)).unwrap();
     let scores = model.next_scores(None, &batch.sequences, &batch.embeddings).unwrap();
-    let [videos, sounds] = [&batch.embeddings.videos, &batch.embeddings.sounds].map(|rows| rows.clone().unwrap());
+    let [videos, sounds] =
+        [&batch.embeddings.videos, &batch.embeddings.sounds].map(|rows| rows.clone().unwrap());
     let (mut video, mut sound) = (0, 0);
     for (row, sequence) in batch.sequences.iter().enumerate() {
         let count = |token: i64| sequence.tokens.iter().filter(|&&found| found == token).count();
@@ -140,8 +143,8 @@ fn clips_of_different_lengths_answer_in_a_batch_as_one_by_one() {
         (video, sound) = (video + seen, sound + heard);
         let one = std::slice::from_ref(sequence);
         assert_eq!(model.generate(None, one, &alone, &greedy(6)).unwrap(), [together[row].clone()]);
-        let one = model.next_scores(None, one, &alone).unwrap().into_data().into_vec::<f32>().unwrap();
-        let all = scores.clone().narrow(0, row, 1).into_data().into_vec::<f32>().unwrap();
+        let one = model.next_scores(None, one, &alone).unwrap().into_data().try_into_vec::<f32>().unwrap();
+        let all = scores.clone().narrow(0, row, 1).into_data().try_into_vec::<f32>().unwrap();
         assert!(difference(&one, &all) < TOLERANCE);
     }
 }
@@ -173,8 +176,8 @@ fn questions_that_share_a_clip_are_answered_as_if_each_had_it_alone() {
         let one = model.generate(None, &alone, &clip.embeddings, &greedy(7)).unwrap();
         assert_eq!(one, [answers[row].clone()], "question {row}");
         let one = model.next_scores(None, &alone, &clip.embeddings).unwrap();
-        let one = one.into_data().into_vec::<f32>().unwrap();
-        let shared = scores.clone().narrow(0, row, 1).into_data().into_vec::<f32>().unwrap();
+        let one = one.into_data().try_into_vec::<f32>().unwrap();
+        let shared = scores.clone().narrow(0, row, 1).into_data().try_into_vec::<f32>().unwrap();
         assert!(difference(&one, &shared) < TOLERANCE, "question {row}");
     }
 }
