@@ -32,7 +32,9 @@ pub enum LayoutError {
         seconds: f64,
     },
     /// More tokens than the model has positions for.
-    #[error("the prompt has {tokens} tokens, the model reads {most} at most: take fewer frames, smaller ones, or less sound")]
+    #[error(
+        "the prompt has {tokens} tokens, the model reads {most} at most: take fewer frames, smaller ones, or less sound"
+    )]
     TooLong {
         /// Tokens of the prompt.
         tokens: usize,
@@ -143,9 +145,8 @@ pub fn media_ids(special: &SpecialIds, timing: &Timing, media: Media) -> Result<
             let all = fits(pictures.saturating_add(sounds))?;
             let per_step = pictures / grid[0];
             let chunk = (timing.positions_per_second * timing.seconds_per_chunk).trunc();
-            let time = |token: usize| {
-                (token / per_step) as f64 * seconds_per_grid * timing.positions_per_second
-            };
+            let time =
+                |token: usize| (token / per_step) as f64 * seconds_per_grid * timing.positions_per_second;
             let pictures = chunks(pictures, chunk, time);
             let sounds = chunks(sounds, chunk, |token| token as f64);
             let mut ids = Vec::with_capacity(all + 2);
@@ -183,12 +184,17 @@ pub fn prefix(
     media: &[Media],
 ) -> Result<Vec<u32>, LayoutError> {
     let mediums: Vec<_> = media.iter().map(Media::medium).collect();
-    write(tokenizer, timing, media, &template::prefix(system, &mediums))
+    let expand = |number: usize| match media.get(number) {
+        Some(&media) => media_ids(tokenizer.special(), timing, media),
+        None => Ok(Vec::new()),
+    };
+    write(tokenizer, expand, &template::prefix(system, &mediums))
 }
 
 /// The ids of a question that follows a prefix, with media in it or without, up to where the answer begins.
 pub fn suffix(tokenizer: &Tokenizer, has_media: bool, question: &str) -> Result<Vec<u32>, LayoutError> {
-    write(tokenizer, &Timing::default(), &[], &template::suffix(has_media, question))
+    let no_media = |_| Ok(Vec::new());
+    write(tokenizer, no_media, &template::suffix(has_media, question))
 }
 
 /// The ids of an answer as the model would end it: what training is scored on.
@@ -215,23 +221,18 @@ pub fn prompt(
     Ok(Prompt { prefix, suffix })
 }
 
+/// The ids of these pieces; `expand` gives those of the medium with this number.
 fn write(
     tokenizer: &Tokenizer,
-    timing: &Timing,
-    media: &[Media],
+    expand: impl Fn(usize) -> Result<Vec<u32>, LayoutError>,
     pieces: &[Piece],
 ) -> Result<Vec<u32>, LayoutError> {
-    let special = tokenizer.special();
     let mut ids = Vec::new();
     for piece in pieces {
         match piece {
-            Piece::Special(token) => ids.push(special.get(*token)),
+            Piece::Special(token) => ids.push(tokenizer.special().get(*token)),
             Piece::Text(text) => ids.extend(tokenizer.encode(text)?),
-            Piece::Medium(number) => {
-                if let Some(&media) = media.get(*number) {
-                    ids.extend(media_ids(special, timing, media)?);
-                }
-            }
+            Piece::Medium(number) => ids.extend(expand(*number)?),
         }
     }
     Ok(ids)
@@ -273,7 +274,7 @@ impl Batch {
 
 #[cfg(test)]
 mod tests {
-    use std::{convert::Infallible, path::Path};
+    use std::{convert::Infallible, path::Path, sync::LazyLock};
 
     use proptest::prelude::*;
 
@@ -288,9 +289,9 @@ mod tests {
         ids
     }
 
-    fn tokenizer() -> Tokenizer {
+    static TINY: LazyLock<Tokenizer> = LazyLock::new(|| {
         Tokenizer::from_json(&tiny::learn(&[SYSTEM], 400).unwrap(), Path::new("tiny")).unwrap()
-    }
+    });
 
     /// Runs of equal ids, between the start and the end of the sound.
     fn runs(ids: &[u32]) -> Vec<(u32, usize)> {
@@ -320,7 +321,10 @@ mod tests {
     fn a_sparse_video_opens_one_chunk_a_token_as_the_reference_does() {
         // Steps of 8 s jump over chunks of 2 s. Runs printed by the reference's get_chunked_index.
         let turns = interleaved([2, 4, 4], 8.0, 1000);
-        assert_eq!(turns, [(V, 4), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50)]);
+        assert_eq!(
+            turns,
+            [(V, 4), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50), (V, 1), (A, 50)]
+        );
     }
 
     #[test]
@@ -337,28 +341,28 @@ mod tests {
 
     #[test]
     fn a_spelled_placeholder_in_a_question_adds_no_medium() {
-        let tokenizer = tokenizer();
         let media = [Media::Audio { frames: 100 }];
-        let prompt = prompt(&tokenizer, &Timing::default(), SYSTEM, &media, "What is <|AUDIO|>?").unwrap();
-        let audio = tokenizer.special().get(Special::Audio);
+        let prompt = prompt(&TINY, &Timing::default(), SYSTEM, &media, "What is <|AUDIO|>?").unwrap();
+        let audio = TINY.special().get(Special::Audio);
         assert_eq!(prompt.ids().iter().filter(|&&id| id == audio).count(), 25);
     }
 
     fn media() -> impl Strategy<Value = Media> {
         let grid = (1_usize..12, 1_usize..5, 1_usize..5).prop_map(|(t, h, w)| [t, h * 2, w * 2]);
-        (grid, 0_usize..1200, 0.1_f64..9.0, 0..3).prop_map(|(grid, frames, seconds_per_grid, kind)| match kind {
-            0 => Media::Video { grid, seconds_per_grid },
-            1 => Media::Audio { frames },
-            _ => Media::VideoWithAudio { grid, seconds_per_grid, frames },
-        })
+        (grid, 0_usize..1200, 0.1_f64..9.0, 0..3).prop_map(
+            |(grid, frames, seconds_per_grid, kind)| match kind {
+                0 => Media::Video { grid, seconds_per_grid },
+                1 => Media::Audio { frames },
+                _ => Media::VideoWithAudio { grid, seconds_per_grid, frames },
+            },
+        )
     }
 
     proptest! {
         #[test]
         fn every_tower_output_has_exactly_one_place(media in prop::collection::vec(media(), 0..4)) {
-            let tokenizer = tokenizer();
-            let ids = prompt(&tokenizer, &Timing::default(), SYSTEM, &media, "What?").unwrap().ids();
-            let count = |token| ids.iter().filter(|&&id| id == tokenizer.special().get(token)).count();
+            let ids = prompt(&TINY, &Timing::default(), SYSTEM, &media, "What?").unwrap().ids();
+            let count = |token| ids.iter().filter(|&&id| id == TINY.special().get(token)).count();
             let [mut videos, mut sounds] = [0, 0];
             for media in &media {
                 match *media {
@@ -377,8 +381,8 @@ mod tests {
 
         #[test]
         fn questions_on_the_same_media_share_their_whole_prefix(a in "[ -~\n]{0,30}", b in "[ -~\n]{0,30}") {
-            let (tokenizer, media) = (tokenizer(), [Media::Audio { frames: 200 }]);
-            let ask = |question: &str| prompt(&tokenizer, &Timing::default(), SYSTEM, &media, question).unwrap();
+            let media = [Media::Audio { frames: 200 }];
+            let ask = |question: &str| prompt(&TINY, &Timing::default(), SYSTEM, &media, question).unwrap();
             prop_assert_eq!(ask(&a).prefix, ask(&b).prefix);
         }
 

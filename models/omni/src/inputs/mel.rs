@@ -106,7 +106,8 @@ impl LogMel {
             }
             for (bin, band) in self.bands.iter().enumerate() {
                 let energies = &power[band.first..band.first + band.weights.len()];
-                let energy: f64 = band.weights.iter().zip(energies).map(|(weight, power)| weight * power).sum();
+                let energy: f64 =
+                    band.weights.iter().zip(energies).map(|(weight, power)| weight * power).sum();
                 let value = (energy as f32).max(FLOOR).log10();
                 loudest = loudest.max(value);
                 values[bin * frames + frame] = value;
@@ -201,7 +202,8 @@ mod tests {
                 let energy: f64 = (0..BINS)
                     .map(|k| {
                         let f = 40.0 * k as f64;
-                        let height = if f <= mid { (f - low) / (mid - low) } else { (high - f) / (high - mid) };
+                        let height =
+                            if f <= mid { (f - low) / (mid - low) } else { (high - f) / (high - mid) };
                         power[k] * height.max(0.0) * 2.0 / (high - low)
                     })
                     .sum();

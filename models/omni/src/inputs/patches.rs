@@ -61,7 +61,9 @@ pub enum PatchError {
         fitting: (usize, usize),
     },
     /// One side is more than 200 times the other.
-    #[error("frames of {width}x{height} are too long and narrow: one side may be 200 times the other at most")]
+    #[error(
+        "frames of {width}x{height} are too long and narrow: one side may be 200 times the other at most"
+    )]
     Narrow {
         /// Height in pixels.
         height: usize,
@@ -233,7 +235,8 @@ mod tests {
                                     let row = (block_y * 2 + y) * 14 + py;
                                     let column = (block_x * 2 + x) * 14 + px;
                                     let byte = rgb[((source * height + row) * width + column) * 3 + channel];
-                                    let plain = (f32::from(byte) / 255.0 - MEAN[channel]) / DEVIATION[channel];
+                                    let plain =
+                                        (f32::from(byte) / 255.0 - MEAN[channel]) / DEVIATION[channel];
                                     assert!((patches.values[at] - plain).abs() < 1e-5, "element {at}");
                                     at += 1;
                                 }

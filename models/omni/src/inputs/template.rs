@@ -31,17 +31,8 @@ pub enum Piece {
     Medium(usize),
 }
 
-/// The pieces of a prompt, split where answers to many questions part: everything up to the last medium, and the
-/// question with what follows. Without media the split is before the user's turn.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Conversation {
-    /// The same for every question on the same media.
-    pub prefix: Vec<Piece>,
-    /// The question and the beginning of the answer.
-    pub suffix: Vec<Piece>,
-}
-
-/// What is the same for every question: the system's turn and the media.
+/// What is the same for every question: the system's turn and the media. Without media it ends before the role of
+/// the user, whose name and question are one stretch of text.
 pub fn prefix(system: &str, media: &[Medium]) -> Vec<Piece> {
     let mut pieces = vec![
         Piece::Special(Special::TurnStart),

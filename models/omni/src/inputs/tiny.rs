@@ -32,7 +32,7 @@ pub fn learn(texts: &[&str], size: usize) -> Result<String, TokenizerError> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{path::Path, sync::LazyLock};
 
     use proptest::prelude::*;
 
@@ -44,6 +44,8 @@ mod tests {
         "Is the Cat clearly visible in this video?",
         "Is the sound of Sewing_machine clearly audible in this video? Answer with Yes or No",
     ];
+
+    static TINY: LazyLock<Tokenizer> = LazyLock::new(|| tiny(400));
 
     fn tiny(size: usize) -> Tokenizer {
         Tokenizer::from_json(&learn(&TEXTS, size).unwrap(), Path::new("tiny")).unwrap()
@@ -84,8 +86,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_text_comes_back(text in any::<String>()) {
-            let tokenizer = tiny(400);
-            prop_assert_eq!(tokenizer.decode(&tokenizer.encode(&text).unwrap()).unwrap(), text);
+            prop_assert_eq!(TINY.decode(&TINY.encode(&text).unwrap()).unwrap(), text);
         }
     }
 }

@@ -175,7 +175,8 @@ fn read_config(path: &Path) -> Result<AdapterConfig, WeightsError> {
     let text = fs::read(path).map_err(|source| WeightsError::Read { file: file(), source })?;
     let config: ConfigFile = serde_json::from_slice(&text)
         .map_err(|error| WeightsError::Damaged { file: file(), reason: error.to_string() })?;
-    let other = |setting, value: String, wanted| WeightsError::Adapter { file: file(), setting, value, wanted };
+    let other =
+        |setting, value: String, wanted| WeightsError::Adapter { file: file(), setting, value, wanted };
     let flags = [
         ("use_dora", config.use_dora),
         ("use_rslora", config.use_rslora),
@@ -225,7 +226,8 @@ fn pairs(shard: &Shard, rank: usize) -> Result<BTreeMap<String, Pair>, WeightsEr
             file: file(),
             reason: reason.to_owned(),
         };
-        let (module, matrix) = split(name).ok_or_else(|| odd("it is no LoRA matrix of a module of the model"))?;
+        let (module, matrix) =
+            split(name).ok_or_else(|| odd("it is no LoRA matrix of a module of the model"))?;
         let slots = found.entry(module).or_default();
         if let Some(slot) = slots.get_mut(matrix)
             && let Some(first) = slot.replace(shard.get(name).ok_or_else(|| odd("it is not in the file"))?)
@@ -238,14 +240,18 @@ fn pairs(shard: &Shard, rank: usize) -> Result<BTreeMap<String, Pair>, WeightsEr
         let reason = "it holds no LoRA matrix".to_owned();
         return Err(WeightsError::Damaged { file: shard.file().to_owned(), reason });
     }
-    found.into_iter().map(|(module, slots)| Ok((module.clone(), pair(shard.file(), &module, slots, rank)?))).collect()
+    found
+        .into_iter()
+        .map(|(module, slots)| Ok((module.clone(), pair(shard.file(), &module, slots, rank)?)))
+        .collect()
 }
 
 /// The module of a matrix and whether it is A (0) or B (1).
 fn split(name: &str) -> Option<(String, usize)> {
     let name = name.strip_prefix(WRAPPERS)?;
     let ends = [".lora_A.weight", ".lora_B.weight", ".lora_A.default.weight", ".lora_B.default.weight"];
-    let (end, module) = ends.iter().enumerate().find_map(|(end, text)| Some((end, name.strip_suffix(text)?)))?;
+    let (end, module) =
+        ends.iter().enumerate().find_map(|(end, text)| Some((end, name.strip_suffix(text)?)))?;
     Some((canonical(module)?, end % 2))
 }
 

@@ -71,8 +71,11 @@ impl Checkpoint {
                 return Err(damaged(format!("it names {tensor} twice")));
             }
         }
-        let needed: BTreeSet<_> =
-            promised.iter().filter(|(tensor, _)| canonical(tensor).is_some()).map(|(_, shard)| shard).collect();
+        let needed: BTreeSet<_> = promised
+            .iter()
+            .filter(|(tensor, _)| canonical(tensor).is_some())
+            .map(|(_, shard)| shard)
+            .collect();
         let mut checkpoint = Self::empty(folder);
         let mut opened = BTreeMap::new();
         for shard in needed {

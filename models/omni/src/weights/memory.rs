@@ -33,9 +33,7 @@ impl Targets {
     pub fn modules(self) -> &'static [&'static str] {
         match self {
             Self::Qv => &["q_proj", "v_proj"],
-            Self::AllLinear => {
-                &["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-            }
+            Self::AllLinear => &["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"],
         }
     }
 }
@@ -100,9 +98,8 @@ pub fn memory(sizes: &Sizes, dtype: Dtype, load: Load, mode: Mode) -> Result<Mem
     let bytes = |numbers: usize| (numbers as u64).saturating_mul(number);
     let (text, vision, audio) = (sizes.text, sizes.vision, sizes.audio);
     let keys = text.kv_heads * text.head();
-    let layer = |hidden: usize, keys: usize, intermediate: usize| {
-        bytes(6 * hidden + 2 * keys + 3 * intermediate)
-    };
+    let layer =
+        |hidden: usize, keys: usize, intermediate: usize| bytes(6 * hidden + 2 * keys + 3 * intermediate);
     let times = |count: usize, each: u64| each.saturating_mul(count as u64);
     let text_layer = times(load.tokens, layer(text.hidden, keys, text.intermediate));
     let towers = times(load.patches, layer(vision.hidden, vision.hidden, vision.intermediate))
@@ -175,8 +172,15 @@ mod tests {
 
     #[test]
     fn an_absurd_load_saturates() {
-        let load = Load { tokens: usize::MAX, patches: usize::MAX, mel_frames: usize::MAX, answer_tokens: usize::MAX };
-        for mode in [Mode::Inference, Mode::Lora { rank: usize::MAX, targets: Targets::Qv, checkpointing: false }] {
+        let load = Load {
+            tokens: usize::MAX,
+            patches: usize::MAX,
+            mel_frames: usize::MAX,
+            answer_tokens: usize::MAX,
+        };
+        for mode in
+            [Mode::Inference, Mode::Lora { rank: usize::MAX, targets: Targets::Qv, checkpointing: false }]
+        {
             assert_eq!(memory(&SEVEN_B, Dtype::F32, load, mode).unwrap().total(), u64::MAX);
         }
     }

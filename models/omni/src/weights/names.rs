@@ -45,7 +45,10 @@ mod tests {
     fn every_release_s_name_is_the_same_tensor() {
         for (here, others) in [
             ("model.norm.weight", ["thinker.model.norm.weight", "model.language_model.norm.weight"]),
-            ("visual.merger.ln_q.weight", ["thinker.visual.merger.ln_q.weight", "model.visual.merger.ln_q.weight"]),
+            (
+                "visual.merger.ln_q.weight",
+                ["thinker.visual.merger.ln_q.weight", "model.visual.merger.ln_q.weight"],
+            ),
             ("audio_tower.proj.bias", ["thinker.audio_tower.proj.bias", "model.audio_tower.proj.bias"]),
             ("lm_head.weight", ["thinker.lm_head.weight", "lm_head.weight"]),
         ] {

@@ -181,10 +181,9 @@ impl Sizes {
                 return Err(WeightsError::Config { what, value });
             }
         }
-        for (what, value) in [
-            ("vision_config.out_hidden_size", vision.output),
-            ("audio_config.output_dim", audio.output),
-        ] {
+        for (what, value) in
+            [("vision_config.out_hidden_size", vision.output), ("audio_config.output_dim", audio.output)]
+        {
             if value != text.hidden {
                 return Err(WeightsError::Config { what, value });
             }

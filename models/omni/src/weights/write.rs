@@ -3,6 +3,7 @@
 
 use std::{
     borrow::Cow,
+    cell::Cell,
     collections::BTreeMap,
     fs::{self, File, Permissions},
     io,
@@ -23,12 +24,14 @@ pub struct Tensor<'a> {
     dtype: Dtype,
     shape: Vec<usize>,
     bytes: Box<dyn Fn() -> Cow<'a, [u8]> + 'a>,
+    /// Set when it gave another number of bytes than its shape needs, which the safetensors crate does not notice.
+    wrong: Cell<bool>,
 }
 
 impl<'a> Tensor<'a> {
     /// A tensor whose little-endian bytes this function gives: as many as shape and kind of number need.
     pub fn new(dtype: Dtype, shape: &[usize], bytes: impl Fn() -> Cow<'a, [u8]> + 'a) -> Self {
-        Self { dtype, shape: shape.to_vec(), bytes: Box::new(bytes) }
+        Self { dtype, shape: shape.to_vec(), bytes: Box::new(bytes), wrong: Cell::new(false) }
     }
 
     /// Single precision.
@@ -39,7 +42,10 @@ impl<'a> Tensor<'a> {
 
     /// Bytes of it, or the most there are if its shape has no number of bytes.
     fn length(&self) -> u64 {
-        let bits = self.shape.iter().try_fold(self.dtype.bitsize() as u64, |bits, &side| bits.checked_mul(side as u64));
+        let bits = self
+            .shape
+            .iter()
+            .try_fold(self.dtype.bitsize() as u64, |bits, &side| bits.checked_mul(side as u64));
         bits.map_or(u64::MAX, |bits| bits / 8)
     }
 }
@@ -54,7 +60,9 @@ impl View for &Tensor<'_> {
     }
 
     fn data(&self) -> Cow<'_, [u8]> {
-        (self.bytes)()
+        let bytes = (self.bytes)();
+        self.wrong.set(bytes.len() as u64 != self.length());
+        bytes
     }
 
     fn data_len(&self) -> usize {
@@ -151,7 +159,19 @@ pub(super) fn write_tensors(path: &Path, tensors: &[(&str, &Tensor<'_>)]) -> Res
         SafeTensorError::IoError(source) => source,
         other => io::Error::other(other),
     });
-    written.and_then(|()| sync(path)).map_err(|source| WeightsError::Write { path: path.to_owned(), source })
+    if let Some((tensor, odd)) = tensors.iter().find(|(_, tensor)| tensor.wrong.get()) {
+        let reason = format!("{:?} of {:?} takes {}", odd.shape, odd.dtype, odd.length());
+        return Err(WeightsError::Impossible { tensor: (*tensor).to_owned(), file: path.to_owned(), reason });
+    }
+    let synced = written.and_then(|()| readable(path)).and_then(|()| sync(path));
+    synced.map_err(|source| WeightsError::Write { path: path.to_owned(), source })
+}
+
+/// Lets those read a file who may read its folder: the safetensors crate makes files for their owner alone.
+fn readable(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mode = fs::metadata(folder)?.permissions().mode() & 0o666;
+    fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 /// Writes and syncs one file.
