@@ -2,6 +2,8 @@
 
 use std::{io, path::PathBuf};
 
+use crate::weights::WeightsError;
+
 /// Why a model cannot be opened or cannot answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
@@ -39,46 +41,9 @@ pub enum ModelError {
         /// What may stand there.
         wanted: &'static str,
     },
-    /// A file holds no tensors in the safetensors format.
-    #[error("{path} is no readable safetensors file: {what}")]
-    Tensors {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        what: String,
-    },
-    /// A tensor is missing.
-    #[error("tensor {name} is missing in {path}")]
-    TensorMissing {
-        /// The tensor.
-        name: String,
-        /// The file or folder that should hold it.
-        path: PathBuf,
-    },
-    /// A tensor has another shape than the configuration says.
-    #[error("tensor {name} in {path} has shape {found:?}, but the configuration asks for {wanted:?}")]
-    TensorShape {
-        /// The tensor.
-        name: String,
-        /// Its file.
-        path: PathBuf,
-        /// Its shape.
-        found: Vec<usize>,
-        /// The shape it should have.
-        wanted: Vec<usize>,
-    },
-    /// A tensor holds numbers of a kind that does not fit.
-    #[error("tensor {name} in {path} holds {found}, but {wanted} is needed")]
-    TensorKind {
-        /// The tensor.
-        name: String,
-        /// Its file.
-        path: PathBuf,
-        /// The kind it has.
-        found: String,
-        /// The kinds that are read.
-        wanted: &'static str,
-    },
+    /// A file of tensors is not what it should be.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
     /// What is asked does not fit together.
     #[error("{what}")]
     Input {

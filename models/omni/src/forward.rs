@@ -1,9 +1,6 @@
 //! `model forward`: tensors in a file in, tensors in a file out. Names and shapes are those of transformers' own.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use burn::{
     Tensor,
@@ -17,7 +14,7 @@ use crate::{
     positions::{MediaShapes, Positions},
     thinker::{Embeddings, Model, Sequence},
     vision::Grid,
-    weights::Checkpoint,
+    weights::{WeightsError, shard::Shard},
 };
 
 /// Tokens that [`forward_file`] lets the model say.
@@ -36,35 +33,24 @@ pub struct Inputs {
 
 /// Reads tensors of inputs, as transformers' processor names them.
 struct Reader {
-    file: Checkpoint,
+    file: Shard,
 }
 
 impl Reader {
-    fn data(&self, name: &str) -> Result<Option<TensorData>, ModelError> {
-        self.file.data(name)
-    }
-
     /// A tensor of whole numbers and its rows' length; nothing if it is missing.
     fn integers(&self, name: &str) -> Result<Option<(Vec<i64>, usize)>, ModelError> {
-        let Some(data) = self.data(name)? else { return Ok(None) };
-        let row = data.shape().as_slice().last().copied().unwrap_or(0);
-        let values = data.try_into_vec::<i64>().map_err(|_| self.kind(name, "I64"))?;
-        Ok(Some((values, row)))
+        let Some(view) = self.file.get(name) else { return Ok(None) };
+        Ok(Some((view.to_i64()?, view.shape.last().copied().unwrap_or(0))))
     }
 
     fn floats<const D: usize>(&self, name: &str, device: &Device) -> Result<Option<Tensor<D>>, ModelError> {
-        let Some(data) = self.data(name)? else { return Ok(None) };
-        let found = data.shape().to_vec();
-        if found.len() != D {
-            let path = self.file.path().to_owned();
-            return Err(ModelError::TensorShape { name: name.to_owned(), path, found, wanted: vec![0; D] });
+        let Some(view) = self.file.get(name) else { return Ok(None) };
+        if view.shape.len() != D {
+            let (file, found) = (self.file.file().display(), view.shape);
+            let what = format!("tensor {name} in {file} has shape {found:?}, but {D} sides are needed");
+            return Err(ModelError::input(what));
         }
-        Ok(Some(Tensor::from_data(data.convert::<f32>(), device)))
-    }
-
-    fn kind(&self, name: &str, wanted: &'static str) -> ModelError {
-        let path: PathBuf = self.file.path().to_owned();
-        ModelError::TensorKind { name: name.to_owned(), path, found: "another kind".to_owned(), wanted }
+        Ok(Some(Tensor::from_data(view.data()?.convert::<f32>(), device)))
     }
 
     fn grids(&self, name: &str, model: &Model) -> Result<Vec<Grid>, ModelError> {
@@ -85,9 +71,9 @@ impl Inputs {
     /// # Errors
     /// The file cannot be read, or its tensors do not fit to each other or to the model.
     pub fn open(path: &Path, model: &Model) -> Result<Self, ModelError> {
-        let reader = Reader { file: Checkpoint::open_file(path)? };
+        let reader = Reader { file: Shard::open(path)? };
         let device = model.device();
-        let missing = || ModelError::TensorMissing { name: "input_ids".to_owned(), path: path.to_owned() };
+        let missing = || WeightsError::Missing { tensor: "input_ids".to_owned(), file: path.to_owned() };
         let (tokens, row) = reader.integers("input_ids")?.ok_or_else(missing)?;
         let mask = reader.integers("attention_mask")?.map_or_else(|| vec![1; tokens.len()], |(mask, _)| mask);
         if row == 0 || mask.len() != tokens.len() {
@@ -187,9 +173,9 @@ impl Outputs {
     }
 
     fn write(&self, path: &Path) -> Result<(), ModelError> {
-        let failed = |error: safetensors::SafeTensorError| ModelError::Tensors {
+        let failed = |error: safetensors::SafeTensorError| ModelError::Write {
             path: path.to_owned(),
-            what: error.to_string(),
+            source: io::Error::other(error),
         };
         let views = self.tensors.iter().map(|(name, (bytes, kind, shape))| {
             Ok((name.as_str(), TensorView::new(*kind, shape.clone(), bytes).map_err(failed)?))

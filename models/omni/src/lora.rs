@@ -1,32 +1,17 @@
-//! Adapters: which layers of the text model they stand beside, and the tensors of PEFT's files.
-//!
-//! PEFT calls a matrix `base_model.model.PATH.lora_A.weight`, or `.lora_A.default.weight` while it is in memory, where
-//! PATH is that of the layer in the model it was tuned on: `model.language_model.layers.0.self_attn.q_proj` in newer
-//! versions of transformers, `model.layers.0.self_attn.q_proj` in older ones, `thinker.` before it if the whole model
-//! was tuned.
-
-use std::collections::BTreeSet;
+//! Adapters: which layers of the text model they stand beside.
 
 use burn::{
     Tensor,
     module::{Param, ParamId},
-    tensor::{Device, Distribution},
+    tensor::{Device, Distribution, TensorData},
 };
 
 use crate::{
     error::ModelError,
     layers::{Linear, Lora},
     text::TextModel,
-    weights::Checkpoint,
+    weights::adapter::Adapter,
 };
-
-/// Where the layers may stand in the model that was tuned.
-const PLACES: [&str; 4] = [
-    "base_model.model.model.language_model.",
-    "base_model.model.model.",
-    "base_model.model.thinker.model.",
-    "base_model.model.thinker.model.language_model.",
-];
 
 /// A layer of the text model that can have an adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -95,51 +80,47 @@ impl LoraConfig {
     }
 }
 
-/// Puts the adapters of a file beside a model's layers. They can be tuned where the device follows gradients.
+/// Puts an adapter's matrices beside a model's layers. They can be tuned where the device follows gradients.
 ///
 /// # Errors
-/// The file holds no adapters, one without its other half, or one that fits to no layer.
-pub fn attach_file(
-    text: &mut TextModel,
-    file: &Checkpoint,
-    alpha: f64,
-    device: &Device,
-) -> Result<(), ModelError> {
-    let mut left: BTreeSet<String> =
-        file.names()?.into_iter().filter(|name| name.contains(".lora_")).collect();
-    let missing = |name: String| ModelError::TensorMissing { name, path: file.path().to_owned() };
-    if left.is_empty() {
-        return Err(missing("base_model.model.*.lora_A.weight".to_owned()));
-    }
+/// A pair of matrices fits to no layer.
+pub fn attach(text: &mut TextModel, adapter: &Adapter, device: &Device) -> Result<(), ModelError> {
+    let mut used = 0;
     for layer in 0..text.layers.len() {
         for &target in Target::ALL {
-            let named = |half: char| {
-                let names = PLACES.iter().flat_map(move |place| {
-                    let path = format!("{place}layers.{layer}.{}.lora_{half}", target.name());
-                    [format!("{path}.default.weight"), format!("{path}.weight")]
-                });
-                names.collect::<Vec<String>>()
-            };
-            let Some(name) = named('A').into_iter().find(|name| left.contains(name)) else { continue };
+            let Some(pair) = adapter.pairs.get(&module(layer, target)) else { continue };
             let Some(linear) = text.linear_mut(layer, target) else { continue };
             let [outputs, inputs] = linear.weight.lazy_shape().dims();
-            let rank =
-                file.data(&name)?.and_then(|data| data.shape().as_slice().first().copied()).unwrap_or(0);
-            let a = file.tensor(std::slice::from_ref(&name), [rank, inputs], device)?;
-            let other = name.replace(".lora_A.", ".lora_B.");
-            let b = file.tensor(std::slice::from_ref(&other), [outputs, rank], device)?;
-            linear.lora = Some(lora(a, b, alpha));
-            left.remove(&name);
-            left.remove(&other);
+            if (pair.outputs, pair.inputs) != (outputs, inputs) {
+                let (name, found) = (module(layer, target), (pair.outputs, pair.inputs));
+                return Err(ModelError::input(format!(
+                    "the adapter of {name} is for {found:?} outputs and inputs, but the layer has {outputs} and {inputs}"
+                )));
+            }
+            let rank = adapter.config.rank;
+            let matrix = |values: &[f32], shape: [usize; 2]| {
+                Tensor::<2>::from_data(TensorData::new(values.to_vec(), shape), device)
+            };
+            let (a, b) = (matrix(&pair.a, [rank, inputs]), matrix(&pair.b, [outputs, rank]));
+            linear.lora = Some(lora(a, b, adapter.config.alpha));
+            used += 1;
         }
     }
-    match left.into_iter().next() {
-        Some(name) => Err(ModelError::input(format!(
-            "tensor {name} in {} adapts a layer that this model does not have",
-            file.path().display()
-        ))),
-        None => Ok(()),
+    if used == adapter.pairs.len() {
+        return Ok(());
     }
+    let known = |name: &str| {
+        (0..text.layers.len()).any(|layer| Target::ALL.iter().any(|&target| module(layer, target) == name))
+    };
+    let strange = adapter.pairs.keys().find(|name| !known(name)).cloned().unwrap_or_default();
+    Err(ModelError::input(format!(
+        "the adapter stands beside {strange}, a layer that this model does not have"
+    )))
+}
+
+/// The name of a layer in [`crate::weights::names`].
+fn module(layer: usize, target: Target) -> String {
+    format!("model.layers.{layer}.{}", target.name())
 }
 
 fn lora(a: Tensor<2>, b: Tensor<2>, alpha: f64) -> Lora {
