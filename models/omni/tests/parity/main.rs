@@ -9,7 +9,8 @@ use std::{
 };
 
 use counterpoint_omni::{
-    Checkpoint, Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, device, forward_file,
+    Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, device, forward_file,
+    weights::shard::Shard,
 };
 
 /// Largest difference of a value, as the reference's own kinds of attention differ by less.
@@ -30,16 +31,14 @@ fn inputs(model: &Model, case: &str) -> Inputs {
     Inputs::open(&fixtures().join(case).join("inputs.safetensors"), model).unwrap()
 }
 
-fn floats(file: &Checkpoint, name: &str) -> (Vec<f32>, Vec<usize>) {
-    let data = file.data(name).unwrap().unwrap_or_else(|| panic!("{name} is missing"));
-    let shape = data.shape().to_vec();
-    (data.convert::<f32>().try_into_vec().unwrap(), shape)
+fn floats(file: &Shard, name: &str) -> (Vec<f32>, Vec<usize>) {
+    let view = file.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+    (view.to_f32().unwrap(), view.shape.to_vec())
 }
 
-fn integers(file: &Checkpoint, name: &str) -> (Vec<i64>, Vec<usize>) {
-    let data = file.data(name).unwrap().unwrap_or_else(|| panic!("{name} is missing"));
-    let shape = data.shape().to_vec();
-    (data.try_into_vec().unwrap(), shape)
+fn integers(file: &Shard, name: &str) -> (Vec<i64>, Vec<usize>) {
+    let view = file.get(name).unwrap_or_else(|| panic!("{name} is missing"));
+    (view.to_i64().unwrap(), view.shape.to_vec())
 }
 
 fn difference(one: &[f32], other: &[f32]) -> f32 {
@@ -53,7 +52,7 @@ fn difference(one: &[f32], other: &[f32]) -> f32 {
 
 /// Which places of a batch hold tokens, `[row][place]`.
 fn tokens_of(case: &str) -> Vec<Vec<bool>> {
-    let file = Checkpoint::open_file(&fixtures().join(case).join("inputs.safetensors")).unwrap();
+    let file = Shard::open(&fixtures().join(case).join("inputs.safetensors")).unwrap();
     let (mask, shape) = integers(&file, "attention_mask");
     mask.chunks(shape[1]).map(|row| row.iter().map(|&mark| mark == 1).collect()).collect()
 }
@@ -78,21 +77,21 @@ fn without_padding(name: &str, values: &mut [f32], shape: &[usize], tokens: &[Ve
 fn every_output_of_every_case_is_that_of_the_reference() {
     let folder = tempfile::tempdir().unwrap();
     for case in CASES {
-        let expected = Checkpoint::open_file(&fixtures().join(case).join("outputs.safetensors")).unwrap();
+        let expected = Shard::open(&fixtures().join(case).join("outputs.safetensors")).unwrap();
         let out = folder.path().join(case);
         let inputs = fixtures().join(case).join("inputs.safetensors");
         forward_file(&fixtures().join("model"), &inputs, &out, true, &device("cpu").unwrap()).unwrap();
-        let found = Checkpoint::open_file(&out).unwrap();
+        let found = Shard::open(&out).unwrap();
         let tokens = tokens_of(case);
-        for name in expected.names().unwrap() {
-            if matches!(name.as_str(), "position_ids" | "greedy") {
-                assert_eq!(integers(&found, &name), integers(&expected, &name), "{name} of {case}");
+        for name in expected.names() {
+            if matches!(name, "position_ids" | "greedy") {
+                assert_eq!(integers(&found, name), integers(&expected, name), "{name} of {case}");
                 continue;
             }
-            let ((found, shape), (mut expected, wanted)) = (floats(&found, &name), floats(&expected, &name));
+            let ((found, shape), (mut expected, wanted)) = (floats(&found, name), floats(&expected, name));
             assert_eq!(shape, wanted, "shape of {name} of {case}");
             if name == "logits" || name.starts_with("attention") {
-                without_padding(&name, &mut expected, &wanted, &tokens);
+                without_padding(name, &mut expected, &wanted, &tokens);
             }
             let difference = difference(&found, &expected);
             assert!(difference < TOLERANCE, "{name} of {case} differs by {difference}");
@@ -109,7 +108,7 @@ fn attention_that_is_not_observed_is_the_same() {
             let out = folder.path().join("out");
             forward_file(&fixtures().join("model"), &inputs, &out, attention, &device("cpu").unwrap())
                 .unwrap();
-            let found = Checkpoint::open_file(&out).unwrap();
+            let found = Shard::open(&out).unwrap();
             fs::remove_file(&out).unwrap();
             assert_eq!(found.names().unwrap().iter().any(|name| name.starts_with("attention.")), attention);
             floats(&found, "logits").0
