@@ -141,8 +141,10 @@ pub enum Query {
 /// What answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Expected {
-    /// One of the options ([`Query::options`]).
+    /// One of the options ([`Query::options`]): a model may be held to them.
     Option,
+    /// One of the options, after thoughts: a model that is held to the options cannot think.
+    OptionAfterThoughts,
     /// Yes or no.
     YesNo,
     /// Any text, read by another model.
@@ -192,8 +194,8 @@ impl Query {
             Self::Class { .. }
             | Self::MisleadingCaption { .. }
             | Self::LongContext { .. }
-            | Self::Abstention { .. }
-            | Self::ChainOfThought { .. } => Expected::Option,
+            | Self::Abstention { .. } => Expected::Option,
+            Self::ChainOfThought { .. } => Expected::OptionAfterThoughts,
             Self::Exists { .. }
             | Self::Match
             | Self::AvhVisible { .. }
@@ -209,8 +211,24 @@ impl Query {
             Self::Abstention { .. } => {
                 classes.iter().cloned().chain([NONE_OF_THE_ABOVE.to_owned()]).collect()
             }
-            _ if self.expected() == Expected::Option => classes.to_vec(),
-            _ => Vec::new(),
+            _ => match self.expected() {
+                Expected::Option | Expected::OptionAfterThoughts => classes.to_vec(),
+                Expected::YesNo | Expected::Text => Vec::new(),
+            },
+        }
+    }
+
+    /// What an answer to it names. After thoughts that is what stands behind their last `Final Answer:`; without
+    /// that mark nothing is strictly an answer, and by the freer measures the thoughts themselves are read.
+    pub fn read<'a>(&self, reader: &'a OptionReader, answer: &str, matching: Matching) -> Reading<'a> {
+        if self.expected() != Expected::OptionAfterThoughts {
+            return reader.read(answer, matching);
+        }
+        match (final_answer(answer), reader.read(answer, matching), matching) {
+            (Some(last), ..) => reader.read(last, matching),
+            (None, Reading::Missing, _) => Reading::Missing,
+            (None, _, Matching::Strict) => Reading::Other,
+            (None, reading, _) => reading,
         }
     }
 

@@ -203,6 +203,22 @@ fn the_final_answer_is_what_stands_after_the_last_mark() {
 }
 
 #[test]
+fn thoughts_are_no_answer_and_what_follows_them_is() {
+    let (reader, query) = (OptionReader::new(&options()), Query::ChainOfThought { stream: Stream::Audio });
+    let read = |answer| Matching::ALL.map(|matching| query.read(&reader, answer, matching));
+    let (cat, door) = (Reading::Option("Cat"), Reading::Option("Door"));
+    assert_eq!(read("A cat sits by a door.\nFinal Answer: <Cat>"), [cat; 3]);
+    assert_eq!(read("A cat. Final Answer: the door"), [Reading::Other, door, door]);
+    assert_eq!(read("A cat sits by a door."), [Reading::Other, cat, door]);
+    assert_eq!(read("Cat"), [Reading::Other, cat, cat]);
+    assert_eq!(read(" "), [Reading::Missing; 3]);
+    let plain = Query::Class { stream: Stream::Audio };
+    assert_eq!(plain.read(&reader, "Final Answer: Cat", Matching::Strict), Reading::Other);
+    assert_eq!(query.expected(), Expected::OptionAfterThoughts);
+    assert_eq!(query.options(&options()), options());
+}
+
+#[test]
 fn yes_and_no_are_whole_words_and_the_first_word_decides() {
     for (answer, expected) in [
         ("Yes", Some(true)),
