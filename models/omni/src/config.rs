@@ -67,6 +67,9 @@ pub struct TextConfig {
     pub num_key_value_heads: usize,
     /// Number of tokens.
     pub vocab_size: usize,
+    /// Tokens of a sequence that it was made for.
+    #[serde(default = "default_length")]
+    pub max_position_embeddings: usize,
     /// Added to the mean square before its root is taken.
     #[serde(default = "default_epsilon")]
     pub rms_norm_eps: f64,
@@ -90,8 +93,8 @@ pub struct TextConfig {
 /// Rotary positions of the text model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RopeParameters {
-    /// `default`, or `mrope` in older files, which is the same.
-    #[serde(alias = "type", default = "default_rope")]
+    /// `default`, or `mrope` in older files, which is the same. The published file says it twice, as `type` too.
+    #[serde(default = "default_rope")]
     pub rope_type: String,
     /// Base of the frequencies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,6 +158,10 @@ fn default_positions_per_second() -> usize {
 
 fn default_seconds_per_chunk() -> usize {
     2
+}
+
+fn default_length() -> usize {
+    32_768
 }
 
 fn default_epsilon() -> f64 {

@@ -2,7 +2,7 @@
 
 use burn::{
     Tensor,
-    tensor::{Int, TensorData},
+    tensor::{Int, TensorData, activation::log_softmax},
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -110,7 +110,25 @@ impl Model {
         media: &Embeddings,
         how: &Generation,
     ) -> Result<Vec<Vec<i64>>, ModelError> {
+        Ok(self.generate_scored(prefix, sequences, media, how)?.0)
+    }
+
+    /// Answers like [`Model::generate`], and the scores that their first tokens were chosen by.
+    ///
+    /// # Shapes
+    /// - scores: `[sequences, vocabulary]`
+    ///
+    /// # Errors
+    /// Those of [`Model::generate`].
+    pub fn generate_scored(
+        &self,
+        prefix: Option<&Prefix>,
+        sequences: &[Sequence],
+        media: &Embeddings,
+        how: &Generation,
+    ) -> Result<(Vec<Vec<i64>>, Tensor<2>), ModelError> {
         let (mut cache, mut scores) = self.begin(prefix, sequences, media)?;
+        let first = scores.clone();
         let mut choosers: Vec<Chooser> = sequences.iter().map(|_| Chooser::new(how.decoding)).collect();
         let mut answers = vec![Vec::new(); sequences.len()];
         let mut next: Vec<i64> = sequences.iter().map(|sequence| sequence.positions.next()).collect();
@@ -139,7 +157,58 @@ impl Model {
                 *position += 1;
             }
         }
-        Ok(answers)
+        Ok((answers, first))
+    }
+
+    /// How likely each continuation of a question is: the natural logarithm of the probability of all its tokens,
+    /// one after another.
+    ///
+    /// # Errors
+    /// A continuation or the question is empty, or holds tokens outside the vocabulary.
+    pub fn likelihoods(
+        &self,
+        prefix: Option<&Prefix>,
+        question: &Sequence,
+        continuations: &[Vec<i64>],
+    ) -> Result<Vec<f32>, ModelError> {
+        let (cache, scores) = self.begin(prefix, std::slice::from_ref(question), &Embeddings::default())?;
+        let next = question.positions.next();
+        let longest = continuations.iter().map(Vec::len).max().unwrap_or(0);
+        if continuations.iter().any(Vec::is_empty) {
+            return Err(ModelError::input("a continuation without tokens has no likelihood"));
+        }
+        let first = log_softmax(scores, 1);
+        let mut sums = vec![0.0; continuations.len()];
+        let mut add = |row: usize, values: &[f32], token: i64| -> Result<(), ModelError> {
+            let value = usize::try_from(token).ok().and_then(|token| values.get(token));
+            sums[row] +=
+                value.ok_or_else(|| ModelError::input(format!("token {token} is outside the vocabulary")))?;
+            Ok(())
+        };
+        let values = floats(&first)?;
+        for (row, continuation) in continuations.iter().enumerate() {
+            add(row, &values, continuation[0])?;
+        }
+        if longest > 1 {
+            let mut cache = cache.share();
+            // The last token of the longest is predicted, and never read.
+            let read: Vec<&[i64]> = continuations.iter().map(|tokens| &tokens[..tokens.len() - 1]).collect();
+            let positions = Positions::text(next, longest - 1);
+            let positions: Vec<&Positions> = read.iter().map(|_| &positions).collect();
+            let embeddings = self.embed(&read, &Embeddings::default())?;
+            let states = self.states(embeddings, &positions, Some(&mut cache), None);
+            for step in 1..longest {
+                let states = states.clone().narrow(1, step - 1, 1).squeeze_dim::<2>(1);
+                let values = floats(&log_softmax(self.logits(states), 1))?;
+                let vocabulary = values.len() / continuations.len();
+                for (row, continuation) in continuations.iter().enumerate() {
+                    if let Some(&token) = continuation.get(step) {
+                        add(row, &values[row * vocabulary..(row + 1) * vocabulary], token)?;
+                    }
+                }
+            }
+        }
+        Ok(sums)
     }
 
     fn begin(
@@ -215,11 +284,16 @@ impl Chooser {
     }
 }
 
+/// The values of scores, row by row.
+fn floats(scores: &Tensor<2>) -> Result<Vec<f32>, ModelError> {
+    let values = scores.to_data().convert::<f32>().try_into_vec::<f32>();
+    values.map_err(|error| ModelError::input(format!("scores cannot be read: {error:?}")))
+}
+
 /// One token a row of scores.
 fn choose(scores: &Tensor<2>, choosers: &mut [Chooser]) -> Result<Vec<i64>, ModelError> {
     let [_, vocabulary] = scores.dims();
-    let values = scores.to_data().convert::<f32>().try_into_vec::<f32>();
-    let values = values.map_err(|error| ModelError::input(format!("scores cannot be read: {error:?}")))?;
+    let values = floats(scores)?;
     let rows = values.chunks(vocabulary).zip(choosers);
     Ok(rows.map(|(row, chooser)| chooser.choose(row) as i64).collect())
 }

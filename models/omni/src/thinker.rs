@@ -100,9 +100,15 @@ impl Model {
     /// # Errors
     /// A file cannot be read, or does not hold what the configuration asks for.
     pub fn open(folder: &Path, device: &Device) -> Result<Self, ModelError> {
-        let config = ThinkerConfig::open(folder)?;
-        let checkpoint = Checkpoint::open(folder)?;
-        let thinker = weights::load(config.init(device), &checkpoint)?;
+        Self::load(ThinkerConfig::open(folder)?, &Checkpoint::open(folder)?, device)
+    }
+
+    /// A model of a configuration with the tensors of a checkpoint.
+    ///
+    /// # Errors
+    /// A tensor is missing, has another shape, or holds what is no number.
+    pub fn load(config: ThinkerConfig, checkpoint: &Checkpoint, device: &Device) -> Result<Self, ModelError> {
+        let thinker = weights::load(config.init(device), checkpoint)?;
         Ok(Self::new(config, thinker, device))
     }
 

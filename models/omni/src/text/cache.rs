@@ -43,16 +43,17 @@ impl Cache {
         Self { layers: vec![LayerCache::default(); layers], shared: 0, kept: 0, padding: Vec::new() }
     }
 
-    /// Caches of sequences that begin with the one sequence this holds, at no cost.
+    /// Caches of sequences that begin with the one sequence this holds: at no cost where it shared nothing before,
+    /// by one copy where it did.
     ///
-    /// Gives itself back if it holds more than one sequence, or sequences that share a beginning already.
+    /// Gives itself back if it holds more than one sequence.
     #[must_use]
     pub fn share(self) -> Self {
-        if self.shared > 0 || self.layers.iter().any(|layer| layer.batch() > 1) {
+        if self.layers.iter().any(|layer| layer.batch() > 1) {
             return self;
         }
-        let layers = self.layers.into_iter().map(|layer| LayerCache { shared: layer.own, own: None });
-        Self { layers: layers.collect(), shared: self.kept, kept: 0, padding: Vec::new() }
+        let layers = self.layers.into_iter().map(|layer| LayerCache { shared: layer.joined(), own: None });
+        Self { layers: layers.collect(), shared: self.shared + self.kept, kept: 0, padding: Vec::new() }
     }
 
     /// Tokens that a new one sees.
@@ -114,6 +115,17 @@ impl Cache {
 impl LayerCache {
     fn batch(&self) -> usize {
         self.own.as_ref().map_or(0, |own| own.key.dims()[0])
+    }
+
+    /// Of one sequence, all there is.
+    fn joined(self) -> Option<KeyValues> {
+        match (self.shared, self.own) {
+            (Some(shared), Some(own)) => Some(KeyValues {
+                key: Tensor::cat(vec![shared.key, own.key], 2),
+                value: Tensor::cat(vec![shared.value, own.value], 2),
+            }),
+            (shared, own) => shared.or(own),
+        }
     }
 
     /// Keeps more, and gives all that is kept of the sequences' own.

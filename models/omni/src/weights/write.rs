@@ -152,7 +152,7 @@ pub(super) fn whole(
 }
 
 /// Writes and syncs one safetensors file.
-pub(super) fn write_tensors(path: &Path, tensors: &[(&str, &Tensor<'_>)]) -> Result<(), WeightsError> {
+pub fn write_tensors(path: &Path, tensors: &[(&str, &Tensor<'_>)]) -> Result<(), WeightsError> {
     let metadata = [("format".to_owned(), "pt".to_owned())].into();
     let written = safetensors::serialize_to_file(tensors.iter().copied(), Some(metadata), path);
     let written = written.map_err(|error| match error {
