@@ -1,12 +1,10 @@
 //! Where a model computes.
 
-use std::{num::NonZeroUsize, thread};
-
 use burn::tensor::Device;
 
 use crate::error::ModelError;
 
-/// The device of that name, `cpu` or `cuda:N`, and as many threads for it as this process may use.
+/// The device of that name, `cpu` or `cuda:N`.
 ///
 /// # Errors
 /// The name is another one, or the libtorch that was linked sees no such GPU.
@@ -15,8 +13,6 @@ use crate::error::ModelError;
 pub fn device(name: &str) -> Result<Device, ModelError> {
     let missing = |what| ModelError::Device { device: name.to_owned(), what };
     if name == "cpu" {
-        let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        set_threads(threads);
         return Ok(Device::libtorch());
     }
     let index = name.strip_prefix("cuda:").and_then(|index| index.parse::<usize>().ok());
@@ -27,7 +23,7 @@ pub fn device(name: &str) -> Result<Device, ModelError> {
     Ok(Device::libtorch_cuda(index))
 }
 
-/// Lets libtorch use that many threads inside one operation, and none to run operations side by side.
+/// Lets libtorch use that many threads inside an operation, for the whole process; by itself it takes every core.
 pub fn set_threads(threads: usize) {
     let threads = i32::try_from(threads).unwrap_or(i32::MAX).max(1);
     tch::set_num_threads(threads);

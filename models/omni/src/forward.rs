@@ -126,6 +126,9 @@ impl Inputs {
 /// Sounds without their padding, one after another: mel `[bands, frames of all]`, and the frames of each.
 fn sounds(reader: &Reader, mel: Tensor<3>) -> Result<(Tensor<2>, Vec<usize>), ModelError> {
     let [count, bands, longest] = mel.dims();
+    if count == 0 || longest == 0 {
+        return Err(ModelError::input(format!("input_features holds {count} sounds of {longest} frames")));
+    }
     let mask = match reader.integers("feature_attention_mask")? {
         None => vec![1; count * longest],
         Some((mask, _)) if mask.len() == count * longest => mask,
@@ -138,7 +141,7 @@ fn sounds(reader: &Reader, mel: Tensor<3>) -> Result<(Tensor<2>, Vec<usize>), Mo
     };
     let mut kept = Vec::with_capacity(count);
     let mut frames = Vec::with_capacity(count);
-    for (sound, mask) in mask.chunks(longest.max(1)).enumerate() {
+    for (sound, mask) in mask.chunks(longest).enumerate() {
         let length = mask.iter().take_while(|&&mark| mark != 0).count();
         if mask[length..].iter().any(|&mark| mark != 0) {
             return Err(ModelError::input(format!("feature_attention_mask has holes in sound {sound}")));

@@ -170,12 +170,10 @@ impl AudioTower {
         }
         // Where each state stands now, in the order of the sound.
         let mut places = vec![0_i64; states.dims()[0]];
-        let mut place = 0;
+        let mut next = 0..;
         for chunk in &chunks {
-            for state in chunk.state..chunk.state + self::states(chunk.frames) {
-                places[state] = place;
-                place += 1;
-            }
+            let own = &mut places[chunk.state..chunk.state + self::states(chunk.frames)];
+            own.iter_mut().zip(&mut next).for_each(|(place, now)| *place = now);
         }
         let pairs = pairs(frames);
         let pick = |offset: usize| {

@@ -132,7 +132,7 @@ fn cut(pcm: &[f32], centre: usize, window: &[f64], out: &mut [f64]) {
     }
     for (i, (out, weight)) in out.iter_mut().zip(window).enumerate() {
         let at = centre + i;
-        let index = if at < EDGE { EDGE - at } else { at - EDGE };
+        let index = at.abs_diff(EDGE);
         let index = if index > last { 2 * last - index } else { index };
         *out = f64::from(pcm[index]) * weight;
     }

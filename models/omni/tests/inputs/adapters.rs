@@ -35,7 +35,7 @@ fn written() -> (TempDir, std::path::PathBuf) {
 }
 
 fn refusal(folder: &Path) -> WeightsError {
-    Adapter::open(folder).err().expect("a refusal")
+    Adapter::open(folder).expect_err("a refusal")
 }
 
 fn with(setting: &str, value: Value) -> WeightsError {

@@ -2,15 +2,17 @@
 //! folder that PARITY_FIXTURES names (`make parity` makes fresh ones).
 //!
 //! Positions and greedy tokens are equal; all else, in f32, agrees within [`TOLERANCE`].
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
+use burn::tensor::Device;
 use counterpoint_omni::{
-    Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, device, forward_file,
-    weights::shard::Shard,
+    Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, device, forward_file, lora_losses,
+    set_threads, weights::shard::Shard,
 };
 
 /// Largest difference of a value, as the reference's own kinds of attention differ by less.
@@ -23,8 +25,15 @@ fn fixtures() -> PathBuf {
     std::env::var_os("PARITY_FIXTURES").map_or(committed, PathBuf::from)
 }
 
+/// The CPU, one thread: these models are too small to share.
+fn cpu() -> Device {
+    let device = device("cpu").unwrap();
+    set_threads(1);
+    device
+}
+
 fn model() -> Model {
-    Model::open(&fixtures().join("model"), &device("cpu").unwrap()).unwrap()
+    Model::open(&fixtures().join("model"), &cpu()).unwrap()
 }
 
 fn inputs(model: &Model, case: &str) -> Inputs {
@@ -80,7 +89,7 @@ fn every_output_of_every_case_is_that_of_the_reference() {
         let expected = Shard::open(&fixtures().join(case).join("outputs.safetensors")).unwrap();
         let out = folder.path().join(case);
         let inputs = fixtures().join(case).join("inputs.safetensors");
-        forward_file(&fixtures().join("model"), &inputs, &out, true, &device("cpu").unwrap()).unwrap();
+        forward_file(&fixtures().join("model"), &inputs, &out, true, &cpu()).unwrap();
         let found = Shard::open(&out).unwrap();
         let tokens = tokens_of(case);
         for name in expected.names() {
@@ -119,6 +128,20 @@ fn attention_that_is_not_observed_is_the_same() {
 
 fn greedy(max_tokens: usize) -> Generation {
     Generation { max_tokens, stop: Vec::new(), decoding: Decoding::Greedy }
+}
+
+/// Largest difference of a loss after up to 20 steps, each of which carries on the differences before it.
+const LOSS_TOLERANCE: f32 = 5e-4;
+
+#[test]
+fn tuning_goes_down_the_same_losses_as_the_reference() {
+    let clip = fixtures().join("clip");
+    let (expected, _) = floats(&Shard::open(&clip.join("losses.safetensors")).unwrap(), "losses");
+    let (inputs, lora) = (clip.join("inputs.safetensors"), clip.join("lora.safetensors"));
+    let found = lora_losses(&fixtures().join("model"), &inputs, &lora, expected.len(), &cpu()).unwrap();
+    let difference = difference(&found, &expected);
+    assert!(difference < LOSS_TOLERANCE, "losses differ by {difference}");
+    assert!(found[found.len() - 1] < 0.9 * found[0], "nothing is learnt: {found:?}");
 }
 
 #[test]
