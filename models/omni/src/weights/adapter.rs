@@ -7,7 +7,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     path::{Path, PathBuf},
 };
 
@@ -18,7 +17,7 @@ use super::{
     checkpoint::Checkpoint,
     error::WeightsError,
     names::{canonical, in_memory},
-    shard::{Shard, View},
+    shard::{Shard, View, read_json},
     write::{Tensor, pretty, whole, write_file, write_tensors},
 };
 
@@ -172,9 +171,7 @@ impl Adapter {
 /// The configuration, if it is of a kind that is read here.
 fn read_config(path: &Path) -> Result<AdapterConfig, WeightsError> {
     let file = || path.to_owned();
-    let text = fs::read(path).map_err(|source| WeightsError::Read { file: file(), source })?;
-    let config: ConfigFile = serde_json::from_slice(&text)
-        .map_err(|error| WeightsError::Damaged { file: file(), reason: error.to_string() })?;
+    let config: ConfigFile = read_json(path)?;
     let other =
         |setting, value: String, wanted| WeightsError::Adapter { file: file(), setting, value, wanted };
     let flags = [

@@ -3,7 +3,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, btree_map::Entry},
-    fs,
     path::{Component, Path, PathBuf},
 };
 
@@ -14,7 +13,7 @@ use super::{
     error::WeightsError,
     names::canonical,
     shapes::Sizes,
-    shard::{Pairs, Shard, View},
+    shard::{Pairs, Shard, View, read_json},
 };
 
 /// The file of a folder that has one.
@@ -56,10 +55,8 @@ impl Checkpoint {
     }
 
     fn sharded(folder: &Path, index: &Path) -> Result<Self, WeightsError> {
-        let read = |source| WeightsError::Read { file: index.to_owned(), source };
         let damaged = |reason| WeightsError::Damaged { file: index.to_owned(), reason };
-        let map: Index = serde_json::from_slice(&fs::read(index).map_err(read)?)
-            .map_err(|error| damaged(error.to_string()))?;
+        let map: Index = read_json(index)?;
         let mut promised = BTreeMap::new();
         for (tensor, shard) in map.weight_map.0 {
             let mut parts = Path::new(&shard).components();

@@ -105,7 +105,7 @@ pub fn memory(sizes: &Sizes, dtype: Dtype, load: Load, mode: Mode) -> Result<Mem
     let towers = times(load.patches, layer(vision.hidden, vision.hidden, vision.intermediate))
         .max(times(load.mel_frames.div_ceil(2), layer(audio.hidden, audio.hidden, audio.intermediate)));
     let logits = |positions: usize| times(positions, 4 * text.vocabulary as u64);
-    let weights = parameters * number;
+    let weights = parameters.saturating_mul(number);
     match mode {
         Mode::Inference => Ok(Memory {
             weights,

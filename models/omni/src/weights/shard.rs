@@ -5,6 +5,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     fs::{self, File},
+    io::Read,
     ops::Range,
     path::{Path, PathBuf},
 };
@@ -14,7 +15,7 @@ use memmap2::Mmap;
 use safetensors::Dtype;
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, MapAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny, MapAccess, Visitor},
 };
 
 use super::error::WeightsError;
@@ -58,13 +59,7 @@ pub struct View<'a> {
 impl Shard {
     /// The file at `file`, which may be a link.
     pub fn open(file: &Path) -> Result<Self, WeightsError> {
-        let read = |source| WeightsError::Read { file: file.to_owned(), source };
-        // A pipe would wait for a writer when opened.
-        if !fs::metadata(file).map_err(read)?.is_file() {
-            return Err(WeightsError::NoFile { file: file.to_owned() });
-        }
-        let opened = File::open(file).map_err(read)?;
-        let map = map(&opened).map_err(read)?;
+        let map = map(&open(file)?).map_err(|source| WeightsError::Read { file: file.to_owned(), source })?;
         let tensors = header(file, &map)?;
         Ok(Self { file: file.to_owned(), map, tensors })
     }
@@ -90,6 +85,26 @@ impl Shard {
         let bytes = self.map.get(place.bytes.clone())?;
         Some(View { name, file: &self.file, dtype: place.dtype, shape: &place.shape, bytes })
     }
+}
+
+/// Opens a regular file, or a link to one.
+fn open(file: &Path) -> Result<File, WeightsError> {
+    let read = |source| WeightsError::Read { file: file.to_owned(), source };
+    // A pipe would wait for a writer when opened.
+    if !fs::metadata(file).map_err(read)?.is_file() {
+        return Err(WeightsError::NoFile { file: file.to_owned() });
+    }
+    File::open(file).map_err(read)
+}
+
+/// A whole JSON file, no longer than the longest header.
+pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T, WeightsError> {
+    let mut text = Vec::new();
+    let read = open(file)?.take(MOST_HEADER).read_to_end(&mut text);
+    read.map_err(|source| WeightsError::Read { file: file.to_owned(), source })?;
+    let damaged =
+        |error: serde_json::Error| WeightsError::Damaged { file: file.to_owned(), reason: error.to_string() };
+    serde_json::from_slice(&text).map_err(damaged)
 }
 
 /// Maps a file that was opened for reading.
