@@ -54,7 +54,7 @@ fn a_tensor_of_another_shape_is_refused_by_its_name() {
 #[test]
 fn a_tensor_that_is_missing_is_named() {
     let error = opened_with(|config| config["text_config"]["num_hidden_layers"] = json!(3)).unwrap_err();
-    assert!(error.contains("layers.2.") && error.contains("missing"), "{error}");
+    assert!(error.contains("layers.2.") && error.contains("lacks"), "{error}");
 }
 
 #[test]

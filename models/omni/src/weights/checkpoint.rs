@@ -145,7 +145,7 @@ impl Checkpoint {
     pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<View<'_>, WeightsError> {
         let missing = || WeightsError::Missing { tensor: name.to_owned(), file: self.folder.clone() };
         let view = self.get(name).ok_or_else(missing)?;
-        let (tensor, file) = (name.to_owned(), view.file.to_owned());
+        let (tensor, file) = (view.name.to_owned(), view.file.to_owned());
         if view.shape != shape {
             let (found, wanted) = (view.shape.to_vec(), shape.to_vec());
             return Err(WeightsError::Shape { tensor, file, found, wanted });
@@ -162,7 +162,7 @@ impl Checkpoint {
         let view = self.tensor(name, shape)?;
         match view.first_not_finite() {
             Some(index) => {
-                let (tensor, file) = (name.to_owned(), view.file.to_owned());
+                let (tensor, file) = (view.name.to_owned(), view.file.to_owned());
                 Err(WeightsError::NotFinite { tensor, file, index })
             }
             None => Ok(view),
