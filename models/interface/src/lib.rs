@@ -11,6 +11,7 @@ mod error;
 mod model;
 mod name;
 mod question;
+mod settings;
 mod stop;
 mod thread;
 
@@ -20,5 +21,6 @@ pub use error::{AskError, Fault, ModelError};
 pub use model::{Model, ModelFacts, ModelInput};
 pub use name::{LocalModel, ModelName, NameError, RemoteModel};
 pub use question::{Decoding, Question, QuestionError, QuestionKind};
+pub use settings::LocalSettings;
 pub use stop::Stop;
 pub use thread::{Ask, ModelThread};

@@ -9,9 +9,7 @@
 mod asking;
 mod identity;
 mod open;
-mod settings;
 mod towers;
 
 pub use open::OmniModel;
-pub use settings::LocalSettings;
 pub use towers::{Towers, TowersError};

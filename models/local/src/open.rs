@@ -1,8 +1,8 @@
 use std::fmt;
 
-use counterpoint_models::{LocalModel, ModelError, ModelFacts, ModelInput, Stop};
+use counterpoint_models::{LocalModel, LocalSettings, ModelError, ModelFacts, ModelInput, Stop};
 use counterpoint_omni::{
-    Checkpoint, Model, ThinkerConfig, attach, device,
+    self as omni, Checkpoint, Model, ThinkerConfig, attach,
     inputs::{
         layout::Timing,
         patches,
@@ -11,7 +11,7 @@ use counterpoint_omni::{
     weights::adapter::Adapter,
 };
 
-use crate::{LocalSettings, Towers, identity::identity};
+use crate::{Towers, identity::identity};
 
 /// A model of Qwen2.5-Omni's architecture that runs in this process.
 pub struct OmniModel {
@@ -33,18 +33,25 @@ impl OmniModel {
     /// # Errors
     /// [`ModelError::Setting`] for a setting that can never work; [`ModelError::Load`] with the file, the tensor and
     /// what is wrong with it.
-    pub fn open(name: &LocalModel, settings: &LocalSettings, stop: &Stop) -> Result<Self, ModelError> {
+    pub fn open(
+        name: &LocalModel,
+        settings: &LocalSettings,
+        device: &str,
+        stop: &Stop,
+    ) -> Result<Self, ModelError> {
         settings.check()?;
-        Self::load(name, settings, stop).map_err(|source| ModelError::Load { model: called(name), source })
+        Self::load(name, settings, device, stop)
+            .map_err(|source| ModelError::Load { model: called(name), source })
     }
 
     fn load(
         name: &LocalModel,
         settings: &LocalSettings,
+        device: &str,
         stop: &Stop,
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let folder = &name.checkpoint;
-        let device = device(&settings.device)?;
+        let device = omni::device(device)?;
         let config = ThinkerConfig::open(folder)?;
         check_patches(&config)?;
         let checkpoint = Checkpoint::open(folder)?;

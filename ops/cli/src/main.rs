@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    counterpoint_cli::main()
+    counterpoint_cli::main(None)
 }

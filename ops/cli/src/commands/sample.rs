@@ -83,7 +83,7 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
 }
 
 /// Refuses what no decoder can do.
-fn check(request: &SampleRequest) -> Result<(), Failure> {
+pub fn check(request: &SampleRequest) -> Result<(), Failure> {
     let SampleRequest { frames_per_second: fps, size, rate } = *request;
     let wrong = if !(0.01..=1000.0).contains(&fps) {
         format!("--fps from 0.01 to 1000, not {fps}")
