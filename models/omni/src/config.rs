@@ -90,8 +90,8 @@ pub struct TextConfig {
 /// Rotary positions of the text model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RopeParameters {
-    /// `default`, or `mrope` in older files, which is the same.
-    #[serde(alias = "type", default = "default_rope")]
+    /// `default`, or `mrope` in older files, which is the same. The public checkpoint has it as `type` as well.
+    #[serde(default = "default_rope")]
     pub rope_type: String,
     /// Base of the frequencies.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -123,8 +123,8 @@ pub struct VisionConfig {
     pub out_hidden_size: usize,
     /// Blocks that see a whole frame instead of a window.
     pub fullatt_block_indexes: Vec<usize>,
-    /// Colours.
-    #[serde(alias = "in_chans")]
+    /// Colours. The public checkpoint has them as `in_chans` as well.
+    #[serde(default = "default_colours")]
     pub in_channels: usize,
 }
 
@@ -163,6 +163,10 @@ fn default_epsilon() -> f64 {
 
 fn default_silu() -> String {
     "silu".to_owned()
+}
+
+fn default_colours() -> usize {
+    3
 }
 
 fn default_rope() -> String {

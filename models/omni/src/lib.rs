@@ -32,4 +32,4 @@ pub use text::{Cache, Observer, TextModel};
 pub use thinker::{Embeddings, Model, Sequence, Thinker};
 pub use train::{AdamW, AdamWConfig, Answers, lora_losses};
 pub use vision::{Grid, VisionTower};
-pub use weights::Checkpoint;
+pub use weights::{Checkpoint, ParameterCounts};

@@ -12,7 +12,7 @@ use std::{
 
 use burn::{
     Tensor,
-    module::{Module, ModuleMapper, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Bytes, DType, Device, TensorData},
 };
 use safetensors::{Dtype, SafeTensors};
@@ -171,4 +171,51 @@ pub(crate) fn load(model: Thinker, checkpoint: &Checkpoint) -> Result<Thinker, M
     let mut loader = Loader { checkpoint, path: Vec::new(), failed: None };
     let model = model.map(&mut loader);
     loader.failed.map_or(Ok(model), Err)
+}
+
+/// Numbers that a model consists of, by part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ParameterCounts {
+    /// The text model with its output layer.
+    pub text: u64,
+    /// The vision tower.
+    pub vision: u64,
+    /// The audio tower.
+    pub audio: u64,
+}
+
+impl ParameterCounts {
+    /// Of a model whose weights need not be there.
+    pub fn of(model: &Thinker) -> Self {
+        let mut counter = Counter::default();
+        model.text.visit(&mut counter);
+        if let Some(head) = &model.lm_head {
+            head.visit(&mut counter);
+        }
+        let text = counter.taken();
+        model.visual.visit(&mut counter);
+        let vision = counter.taken();
+        model.audio_tower.visit(&mut counter);
+        Self { text, vision, audio: counter.taken() }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.text + self.vision + self.audio
+    }
+}
+
+#[derive(Default)]
+struct Counter(u64);
+
+impl Counter {
+    fn taken(&mut self) -> u64 {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl ModuleVisitor for Counter {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 += param.lazy_shape().dims::<D>().iter().map(|&size| size as u64).product::<u64>();
+    }
 }
