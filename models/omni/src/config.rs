@@ -126,8 +126,8 @@ pub struct VisionConfig {
     pub out_hidden_size: usize,
     /// Blocks that see a whole frame instead of a window.
     pub fullatt_block_indexes: Vec<usize>,
-    /// Colours.
-    #[serde(alias = "in_chans")]
+    /// Colours. The public checkpoint has them as `in_chans` as well.
+    #[serde(default = "default_colours")]
     pub in_channels: usize,
 }
 
@@ -170,6 +170,10 @@ fn default_epsilon() -> f64 {
 
 fn default_silu() -> String {
     "silu".to_owned()
+}
+
+fn default_colours() -> usize {
+    3
 }
 
 fn default_rope() -> String {

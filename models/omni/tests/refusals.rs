@@ -4,7 +4,10 @@
 use std::{fs, path::Path};
 
 use burn::Tensor;
-use counterpoint_omni::{Embeddings, Grid, MediaShapes, Model, ModelError, Positions, Sequence, device};
+use counterpoint_omni::{
+    Embeddings, Grid, MediaShapes, Model, ModelError, Positions, Sequence, ThinkerConfig, device,
+    weights::Sizes,
+};
 use serde_json::{Value, json};
 
 fn fixture() -> &'static Path {
@@ -119,4 +122,41 @@ fn a_question_without_tokens_and_a_grid_of_odd_sides_are_refused() {
     assert!(Grid::new(1, 3, 4, &model.config().vision_config).is_err());
     assert!(Grid::new(usize::MAX, 2, 2, &model.config().vision_config).is_err());
     assert!(device("tpu").is_err());
+}
+
+/// As published with Qwen/Qwen2.5-Omni-7B, the parts that count.
+fn public_configuration() -> Value {
+    json!({"thinker_config": {
+        "audio_token_index": 151_646, "image_token_index": 151_655, "video_token_index": 151_656,
+        "audio_start_token_id": 151_647, "audio_end_token_id": 151_648,
+        "vision_start_token_id": 151_652, "vision_end_token_id": 151_653,
+        "position_id_per_seconds": 25, "seconds_per_chunk": 2, "pad_token_id": 151_643,
+        "audio_config": {
+            "d_model": 1280, "encoder_attention_heads": 20, "encoder_ffn_dim": 5120, "encoder_layers": 32,
+            "num_mel_bins": 128, "n_window": 100, "max_source_positions": 1500, "output_dim": 3584
+        },
+        "text_config": {
+            "hidden_act": "silu", "hidden_size": 3584, "intermediate_size": 18_944, "num_hidden_layers": 28,
+            "num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152_064, "rms_norm_eps": 1e-6,
+            "rope_theta": 1_000_000.0, "use_sliding_window": false,
+            "rope_scaling": {"mrope_section": [16, 24, 24], "rope_type": "default", "type": "default"}
+        },
+        "vision_config": {
+            "depth": 32, "hidden_size": 1280, "intermediate_size": 3420, "num_heads": 16, "patch_size": 14,
+            "temporal_patch_size": 2, "spatial_merge_size": 2, "window_size": 112, "out_hidden_size": 3584,
+            "fullatt_block_indexes": [7, 15, 23, 31], "in_channels": 3, "in_chans": 3
+        }
+    }, "talker_config": {}, "token2wav_config": {}})
+}
+
+#[test]
+fn the_public_model_is_counted_without_being_made() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), public_configuration().to_string()).unwrap();
+    let config = ThinkerConfig::open(folder.path()).unwrap();
+    let counts = Sizes::from(&config).parameters().unwrap();
+    // Its text model is as large as Qwen2.5-7B, which has 7,615,616,512 parameters.
+    assert_eq!(counts.text, 7_615_616_512);
+    assert!((600_000_000..700_000_000).contains(&counts.vision), "{counts:?}");
+    assert!((600_000_000..700_000_000).contains(&counts.audio), "{counts:?}");
 }

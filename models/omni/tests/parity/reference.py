@@ -194,6 +194,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--varied", action="store_true")
     arguments = parser.parse_args()
+    torch.set_num_threads(1)
     size = sizes(random.Random(arguments.seed), arguments.varied)
     generator = torch.Generator().manual_seed(arguments.seed)
     torch.manual_seed(arguments.seed)
