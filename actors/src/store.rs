@@ -20,7 +20,7 @@ use std::{
 
 use counterpoint_messages::{ContentHash, MediaObject};
 
-pub(crate) use self::file::remove_abandoned;
+pub(crate) use self::file::{check_length, remove_abandoned};
 use self::{bucket::InBucket, folder::Folder, memory::Memory};
 pub use self::{
     cache::LocalObject,

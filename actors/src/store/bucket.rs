@@ -48,7 +48,7 @@ impl InBucket {
         take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<bool, StoreError> {
         match self.bucket.read(&object_name(hash)) {
-            Ok(chunks) => {
+            Ok((_, chunks)) => {
                 for chunk in chunks {
                     take(&chunk?)?;
                 }

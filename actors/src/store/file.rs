@@ -21,14 +21,22 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// If it cannot be read; [`io::ErrorKind::FileTooLarge`] where it is longer than [`MOST_INPUT_BYTES`].
 pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
     let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
+    check_length(file.metadata()?.len())?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file)?;
+    Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
+}
+
+/// Refuses more bytes than any input may have.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`] above [`MOST_INPUT_BYTES`].
+pub(crate) fn check_length(bytes: u64) -> io::Result<()> {
     if bytes > MOST_INPUT_BYTES {
         let told = format!("it has {bytes} bytes, more than {MOST_INPUT_BYTES}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
     }
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file)?;
-    Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
+    Ok(())
 }
 
 /// Writes a file so that readers see the old content or the new one, and a crash leaves one of the two.

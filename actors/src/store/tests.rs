@@ -303,7 +303,7 @@ fn a_listing_has_as_many_pages_as_it_needs() {
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     let found: Vec<_> = listed.iter().map(|object| format!("clips/{}", object.name)).collect();
     assert_eq!(found, names);
-    let content: Vec<_> = bucket.read(&listed[7].name).unwrap().map(Result::unwrap).collect();
+    let content: Vec<_> = bucket.read(&listed[7].name).unwrap().1.map(Result::unwrap).collect();
     assert_eq!(content.concat(), names[7].as_bytes());
 }
 
