@@ -15,7 +15,7 @@ use std::{
     io::{self},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use counterpoint_messages::{ContentHash, MediaObject};
@@ -54,12 +54,18 @@ pub enum StoreError {
         place: String,
     },
     /// A sweep is removing the very object that was put.
-    #[error("a sweep of {place} is removing {hash} at this moment: wait until it has ended")]
+    #[error(
+        "a sweep of {place} is removing {hash} at this moment: wait until it has ended; if it was killed, run again \
+         in {} s",
+        left.as_secs() + 1
+    )]
     Swept {
         /// Its hash.
         hash: ContentHash,
         /// Folder or address of the store.
         place: String,
+        /// How long until it counts as ended, whatever became of it.
+        left: Duration,
     },
     /// The bucket of the store.
     #[error("the store cannot be used: {0}")]
