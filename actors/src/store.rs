@@ -24,7 +24,7 @@ pub(crate) use self::file::{check_length, remove_abandoned};
 use self::{bucket::InBucket, folder::Folder, memory::Memory};
 pub use self::{
     cache::LocalObject,
-    file::{hash_file, write_atomically},
+    file::{hash_file, write_atomically, write_atomically_by},
 };
 use crate::s3::{Bucket, S3Error};
 
