@@ -21,14 +21,14 @@ use counterpoint_core::{
 };
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
-    Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, IdSum, InputSealed, Message, PoolComposed,
-    RecordId, RecordRequeued, RunFinished, Split, StageName, Topic, TraceParent,
+    Cause, ClipAccepted, ContentHash, DeadLetter, Fingerprint, FormatLevel, IdSum, InputSealed, Message,
+    PoolComposed, RecordId, RecordRequeued, RunFinished, Split, StageName, Topic, TraceParent,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     Tools,
-    dead_letters::clip_of,
+    dead_letters::{clip_of, input_of},
     stage::{
         Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
@@ -42,8 +42,7 @@ const STAGE: StageName = StageName::Coordinator;
 pub struct Coordinator {
     plan: Plan,
     fingerprint: Fingerprint,
-    /// The source of the revision, which reads rejects as well.
-    source: Fingerprint,
+    level: FormatLevel,
     tally: Tally,
     /// Members of sealed pools and, with the generation that is next, of those to come.
     members: BTreeMap<RecordId, PoolMember>,
@@ -100,8 +99,9 @@ impl Work for StoreListings {
 
 impl Coordinator {
     /// A coordinator that seals pools for this plan.
-    pub fn new(plan: Plan, fingerprint: Fingerprint, source: Fingerprint) -> Self {
-        Self { plan, fingerprint, source, tally: Tally::default(), members: BTreeMap::new(), unsealed: 0 }
+    pub fn new(plan: Plan, fingerprint: Fingerprint) -> Self {
+        let level = FormatLevel::FIRST;
+        Self { plan, fingerprint, level, tally: Tally::default(), members: BTreeMap::new(), unsealed: 0 }
     }
 
     fn ended(&mut self, clip: RecordId) {
@@ -116,6 +116,8 @@ impl Coordinator {
     ) -> Result<StateEntry, StageError> {
         self.tally.accepted += 1;
         self.ended(accepted.clip.id);
+        // Release 0.1 refuses members with a field that it does not know, in a listing as in the state.
+        let trace = trace.filter(|_| self.level > FormatLevel::FIRST);
         let member = PoolMember::new(accepted, self.generation(accepted.clip.split) + 1, trace);
         let entry = state_entry(STAGE, format!("member/{}", member.clip), &member)?;
         self.members.insert(member.clip, member);
@@ -253,15 +255,6 @@ enum Next {
     Finish,
 }
 
-/// The input that a dead letter of the source or the fetcher was about.
-fn input_of(letter: &DeadLetter) -> Option<RecordId> {
-    match Message::decode(&letter.raw) {
-        Ok(Message::InputOffered(input)) => Some(input.id),
-        Ok(Message::InputFetched(fetched)) => Some(fetched.input.id),
-        _ => letter.key.as_slice().try_into().ok().map(RecordId),
-    }
-}
-
 /// What this stage itself gave up on, if it can be read.
 fn own(letter: &DeadLetter) -> Option<Message> {
     (letter.stage == STAGE).then(|| Message::decode(&letter.raw).ok()).flatten()
@@ -279,8 +272,12 @@ impl Stage for Coordinator {
         }
     }
 
+    fn write_for(&mut self, level: FormatLevel) {
+        self.level = level;
+    }
+
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
-        *self = Self::new(self.plan.clone(), self.fingerprint, self.source);
+        *self = Self { level: self.level, ..Self::new(self.plan.clone(), self.fingerprint) };
         for entry in state {
             if entry.key.starts_with(b"member/") {
                 let member: PoolMember = read_state(STAGE, entry)?;
@@ -306,18 +303,15 @@ impl Stage for Coordinator {
             // What the fetcher did not get and what the source turned away never was a clip.
             Message::Rejected(rejected)
                 if matches!(rejected.stage, StageName::Fetcher | StageName::Source) => {}
-            // It was counted when it came first; this one was put back for the source.
-            Message::Rejected(_) if record.received.headers.revision == Some(self.source) => {}
             Message::Rejected(rejected) => {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);
             }
             Message::DeadLetter(letter) => {
                 self.dead(letter);
-                let unsealed = match (letter.stage, own(letter)) {
-                    (StageName::Fetcher | StageName::Source, _) => input_of(letter),
-                    (_, Some(Message::InputSealed(sealed))) => Some(sealed.input),
-                    _ => None,
+                let unsealed = match own(letter) {
+                    Some(Message::InputSealed(sealed)) => Some(sealed.input),
+                    _ => input_of(letter),
                 };
                 if let Some(input) = unsealed {
                     // The input's seal will never be read. What it brought ends by itself, and the next

@@ -79,7 +79,24 @@ pub(crate) fn clip_of(letter: &DeadLetter) -> Option<RecordId> {
     letter.clip.filter(|_| !is_file)
 }
 
-/// Puts every dead letter's record back on its topic, once; how many that were.
+/// The input that goes no further because of a letter: the stage that was to read it gave up on it. Each
+/// offer is for either the source or the fetcher, and the other one only passes over it.
+pub(crate) fn input_of(letter: &DeadLetter) -> Option<RecordId> {
+    let is_input = [Topic::Inputs, Topic::Fetched].map(|topic| topic.to_string()).contains(&letter.topic);
+    if !is_input {
+        return None;
+    }
+    match Message::decode(&letter.raw) {
+        Ok(Message::InputOffered(input)) => {
+            (input.fetch == (letter.stage == StageName::Fetcher)).then_some(input.id)
+        }
+        Ok(Message::InputFetched(fetched)) => Some(fetched.input.id),
+        _ => letter.key.as_slice().try_into().ok().map(RecordId),
+    }
+}
+
+/// Puts every dead letter's record back on its topic, once, for the stage that gave up on it; how many that
+/// were.
 ///
 /// The record and the word that it was put back are written together, so an interruption repeats nothing.
 ///
@@ -106,22 +123,22 @@ pub async fn requeue(log: &dyn TopicLog) -> Result<usize, LogError> {
             key: letter.key.clone(),
         });
         let value = word.encode(level).map_err(|error| format::refused(&error))?;
-        // It is for the stage that gave up on it: under later settings its first copy is read from the
-        // beginning anyway. A compacted topic keeps this one only.
-        let reader = if topic.is_compacted() { letter.revision } else { revision };
+        // It is for the stage that gave up on it: the others have its first copy, and so have all stages under
+        // later settings. A compacted topic keeps this one only.
+        let reader = revision.filter(|_| !topic.is_compacted());
         let back = Outgoing {
             topic,
             partition: letter.partition,
             key: letter.key,
             value: letter.raw,
-            headers: Headers { trace: None, revision: reader, clip: letter.clip },
+            headers: Headers { trace: None, revision: letter.revision, clip: letter.clip, reader },
         };
         let word = Outgoing {
             topic: Topic::Runs,
             partition: 0,
             key: cause.id().0.to_vec(),
             value,
-            headers: Headers { trace: None, revision, clip: letter.clip },
+            headers: Headers { revision, clip: letter.clip, ..Headers::default() },
         };
         log.append(vec![back, word]).await?;
         put_back += 1;

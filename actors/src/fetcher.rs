@@ -39,7 +39,7 @@ use self::{
 use crate::{
     Tools,
     settings::{FetchReason, FetcherSettings, SourceSettings},
-    source::{is_put_back_for_another, settling::Moment},
+    source::settling::Moment,
     stage::{
         Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
@@ -375,7 +375,7 @@ impl Stage for Fetcher {
 
     fn plan(&mut self, record: &Record) -> Result<Step<FetcherWork>, StageError> {
         let input = offered(record)?;
-        if !input.fetch || is_put_back_for_another(record, self.fingerprint) {
+        if !input.fetch {
             return Ok(Step::Done(Effects::default()));
         }
         let Some(mut fetching) = self.fetching.take().filter(|fetching| fetching.input == input.id) else {

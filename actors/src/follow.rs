@@ -162,7 +162,7 @@ impl Follower {
     async fn make(&self, standing: &mut Standing, seal: bool) -> Result<(), LogError> {
         let settle_ms = u64::try_from(self.settings.settle().as_millis()).unwrap_or(u64::MAX);
         let follow = Follow { settle_ms, seal_clips: self.settings.seal_clips, seal };
-        let id = self.offer.make(&*self.log, Some(follow), standing.nonce).await?;
+        let id = self.offer.make(&*self.log, Some(follow), standing.nonce, Moment::now().wall_ms).await?;
         let now = Instant::now();
         standing.opened(id);
         if seal {

@@ -30,7 +30,7 @@ use crate::{
     reporter::Reporter,
     revision::Revision,
     settings::{Effort, FetcherSettings, Settings},
-    source::{Source, settling::Moment},
+    source::Source,
     stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
@@ -143,8 +143,7 @@ impl Pipeline {
             }
             StageName::Coordinator => {
                 let plan = self.plan.clone();
-                let source = self.revision.fingerprint(StageName::Source);
-                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint, source))
+                self.begin(stage, process, move || Coordinator::new(plan.clone(), fingerprint))
             }
             StageName::Composer => {
                 let (plan, seed, relations) =
@@ -262,17 +261,23 @@ pub struct Offer {
 
 impl Offer {
     /// Hands the input to the source, to be read once and as it lies there, and returns its id; an earlier
-    /// one of the same paths that the source has not read to its end is taken up again instead.
+    /// one of the same paths that the source has not read to its end is taken up again instead. `now_ms` is
+    /// the time, in milliseconds since 1970.
     ///
     /// # Errors
     /// If the log cannot be read or written.
-    pub async fn once(&self, log: &dyn TopicLog, revision: &Revision) -> Result<RecordId, LogError> {
+    pub async fn once(
+        &self,
+        log: &dyn TopicLog,
+        revision: &Revision,
+        now_ms: i64,
+    ) -> Result<RecordId, LogError> {
         let (inputs, later) = offered(log).await?;
         let sealed = sealed_inputs(log, revision).await?;
         let is_unread = |input: &&InputOffered| !sealed.contains(&input.id) && self.is_of(input);
         match inputs.iter().find(is_unread) {
             Some(input) => Ok(input.id),
-            None => self.make(log, None, (inputs.len() + later.len()) as u64).await,
+            None => self.make(log, None, (inputs.len() + later.len()) as u64, now_ms).await,
         }
     }
 
@@ -288,9 +293,9 @@ impl Offer {
         log: &dyn TopicLog,
         follow: Option<Follow>,
         nonce: u64,
+        offered_at_ms: i64,
     ) -> Result<RecordId, LogError> {
         let Self { clips, labels, ontology, fetch } = self.clone();
-        let offered_at_ms = Moment::now().wall_ms;
         let id = Cause {
             stage: StageName::Source,
             transform: 1,

@@ -375,13 +375,6 @@ impl<'a> Offer<'a> {
     }
 }
 
-/// Whether an input was put back for another stage that reads it as well. Nobody but operators writes inputs,
-/// so one that bears a fingerprint bears that of the stage that had given up on it.
-pub(crate) fn is_put_back_for_another(record: &Record, own: Fingerprint) -> bool {
-    record.received.topic == Topic::Inputs
-        && record.received.headers.revision.is_some_and(|stage| stage != own)
-}
-
 impl Stage for Source {
     type Work = SourceWork;
 
@@ -410,9 +403,6 @@ impl Stage for Source {
     }
 
     fn plan(&mut self, record: &Record) -> Result<Step<SourceWork>, StageError> {
-        if is_put_back_for_another(record, self.fingerprint) {
-            return Ok(Step::Done(Effects::default()));
-        }
         let Some(offer) = Offer::of(&record.message) else {
             return match &record.message {
                 Message::Rejected(rejected) => {

@@ -1,19 +1,21 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use counterpoint_log::{LogError, Position, Received, TopicLog};
+use counterpoint_log::{Headers, LogError, Position, Received, TopicLog};
 use counterpoint_messages::{
-    ClipAccepted, DeadLetter, IdSum, InputSealed, MediaObject, Message, PoolComposed, PoolSealed,
-    RecipeSkipped, RecordId, RunFinished, SampleComposed, StageName, Topic,
+    ClipAccepted, DeadLetter, Fingerprint, IdSum, InputSealed, MediaObject, Message, PoolComposed,
+    PoolSealed, RecipeSkipped, RecordId, RunFinished, SampleComposed, StageName, Topic,
 };
 use futures::TryStreamExt;
 
 use super::finding::Duplicated;
-use crate::revision::Revision;
+use crate::{dead_letters::input_of, revision::Revision};
 
 /// What the log says of one revision.
 #[derive(Debug)]
 pub struct Evidence {
     pub(super) revision: Revision,
+    /// Of every stage of the revision.
+    fingerprints: BTreeSet<Fingerprint>,
     pub(super) inputs: BTreeSet<RecordId>,
     /// Source video of each clip.
     pub(super) found: BTreeMap<RecordId, String>,
@@ -37,6 +39,8 @@ pub struct Evidence {
     pub(super) repeated: Vec<Duplicated>,
     /// Whether something came after the end that was written last and calls for another one.
     goes_on: bool,
+    /// Whether a letter keeps an input from its end.
+    is_cut_off: bool,
     /// Letters that were put back. Topics have no common order, so a run may end before its coordinator has
     /// read the word, and count them as dead.
     pub(super) put_back: u64,
@@ -72,6 +76,7 @@ impl Evidence {
     pub async fn read(log: &dyn TopicLog, revision: &Revision) -> Result<Self, LogError> {
         let mut evidence = Self {
             revision: revision.clone(),
+            fingerprints: revision.fingerprints(),
             inputs: BTreeSet::new(),
             found: BTreeMap::new(),
             curated: BTreeSet::new(),
@@ -89,6 +94,7 @@ impl Evidence {
             unreadable: Vec::new(),
             repeated: Vec::new(),
             goes_on: false,
+            is_cut_off: false,
             put_back: 0,
         };
         let mut allowed = evidence.read_letters(log).await?;
@@ -103,9 +109,15 @@ impl Evidence {
     /// Letters of every revision: what was put back under one is there for all of them.
     async fn read_letters(&mut self, log: &dyn TopicLog) -> Result<Allowed, LogError> {
         let mut letters: BTreeMap<RecordId, (DeadLetter, bool)> = BTreeMap::new();
+        let mut cut_off = BTreeSet::new();
         let mut records = log.scan(Topic::DeadLetters);
         while let Some(record) = records.try_next().await? {
             if let Ok(Message::DeadLetter(mut letter)) = Message::decode(&record.value) {
+                let is_of_end =
+                    letter.stage == StageName::Coordinator && letter.topic == Topic::Runs.to_string();
+                if is_of_end || input_of(&letter).is_some() {
+                    cut_off.insert(letter.id);
+                }
                 letter.raw = Vec::new();
                 let is_ours = self.is_ours(&record);
                 letters.entry(letter.id).or_insert((letter, is_ours));
@@ -124,12 +136,13 @@ impl Evidence {
         }
         self.letters =
             letters.into_values().filter_map(|(letter, is_ours)| is_ours.then_some(letter)).collect();
+        self.is_cut_off = self.letters.iter().any(|letter| cut_off.contains(&letter.id));
         Ok(allowed)
     }
 
     fn is_ours(&self, record: &Received) -> bool {
-        let fingerprints = &self.revision.declared.fingerprints;
-        record.headers.revision.is_none_or(|revision| fingerprints.values().any(|ours| *ours == revision))
+        let Headers { reader, revision, .. } = record.headers;
+        reader.or(revision).is_none_or(|stage| self.fingerprints.contains(&stage))
     }
 
     async fn read_topic(
@@ -156,7 +169,10 @@ impl Evidence {
             let is_of_file =
                 matches!(&message, Message::Rejected(rejected) if rejected.stage == StageName::Source);
             times.entry(record.key).or_insert((0, is_of_file)).0 += 1;
-            self.take(message);
+            // One that was put back says again, out of its order, what it said when it came first.
+            if record.headers.reader.is_none() {
+                self.take(message);
+            }
         }
         if topic == Topic::Inputs {
             allowed.inputs = self.inputs.len() as u64;
@@ -231,11 +247,7 @@ impl Evidence {
         !self.inputs.is_empty()
             && self.inputs.is_subset(&self.finished_inputs)
             && !self.goes_on
-            && !self.letters.iter().any(|letter| match letter.stage {
-                StageName::Fetcher | StageName::Source => true,
-                StageName::Coordinator => letter.topic == Topic::Runs.to_string(),
-                _ => false,
-            })
+            && !self.is_cut_off
             && !self.unreadable.iter().any(|(.., is_newer)| *is_newer)
     }
 

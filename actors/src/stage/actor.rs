@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix::prelude::*;
-use counterpoint_log::{Group, Membership, Position, TopicLog};
+use counterpoint_log::{Group, Headers, Membership, Position, TopicLog};
 use counterpoint_messages::{Fingerprint, StageName, Topic};
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::watch;
@@ -50,9 +50,13 @@ impl StageOptions {
         }
     }
 
-    /// Whether a record is of the revision that is being worked on; what operators append has none.
-    pub(super) fn is_of_revision(&self, revision: Option<Fingerprint>) -> bool {
-        revision.is_none_or(|revision| self.revision.contains(&revision))
+    /// Whether a record is this stage's to read: put back for it, or for all stages of the revision that is
+    /// being worked on. What operators append is of every revision.
+    pub(super) fn reads(&self, headers: &Headers) -> bool {
+        match headers.reader {
+            Some(reader) => reader == self.fingerprint,
+            None => headers.revision.is_none_or(|revision| self.revision.contains(&revision)),
+        }
     }
 }
 

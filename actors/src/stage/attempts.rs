@@ -26,16 +26,28 @@ const ATTEMPT: &str = "!attempt/";
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     counts: BTreeMap<String, u32>,
+    /// The record that is announced: its count is one ahead, for the case that the process dies of it.
+    announced: Option<Announced>,
+    /// Records that this process saw fail, so that their counts are no signs of deaths.
+    seen: BTreeSet<String>,
     /// Records still to be taken one at a time.
     careful: usize,
     partitions: BTreeSet<u32>,
     session: String,
 }
 
+#[derive(Debug)]
+struct Announced {
+    partition: u32,
+    key: String,
+    count: u32,
+}
+
 impl Attempts {
     /// Splits a group's state into what concerns attempts and the stage's own. `session` names this
     /// process; `window` is the most records that can have been in flight when another one ended.
     pub fn restore(
+        self,
         session: &str,
         partitions: &[(Topic, u32)],
         state: Vec<StateEntry>,
@@ -44,6 +56,7 @@ impl Attempts {
         let mut attempts = Self {
             partitions: partitions.iter().map(|(_, partition)| *partition).collect(),
             session: session.to_owned(),
+            seen: self.seen,
             ..Self::default()
         };
         let mut own = Vec::with_capacity(state.len());
@@ -60,6 +73,13 @@ impl Attempts {
             } else {
                 own.push(entry);
             }
+        }
+        // The process lives, so an announcement of its own that was not withdrawn says nothing.
+        if let Some(Announced { key, count, .. }) = self.announced
+            && let Some(there) = attempts.counts.get_mut(&key)
+            && *there == count
+        {
+            *there -= 1;
         }
         (attempts, own)
     }
@@ -96,13 +116,42 @@ impl Attempts {
         self.careful = 0;
     }
 
-    pub fn count(&self, received: &Received) -> u32 {
-        self.counts.get(&key(received.topic, received.partition, received.position)).copied().unwrap_or(0)
+    /// Whether this record was tried so often that the last process may have died of it for the last time.
+    pub fn is_hopeless(&self, received: &Received) -> bool {
+        let key = key_of(received);
+        self.count(&key) + 1 >= MAX_ATTEMPTS && !self.seen.contains(&key)
+    }
+
+    /// Counts an attempt ahead; to be made durable before the record is touched.
+    pub fn announce(&mut self, received: &Received) -> StateEntry {
+        let (partition, key) = (received.partition, key_of(received));
+        let count = self.count(&key) + 1;
+        self.announced = Some(Announced { partition, key: key.clone(), count });
+        self.set(partition, key, count)
+    }
+
+    /// Takes the announcement back, if there is one: its record did not kill the process.
+    pub fn withdraw(&mut self) -> Option<StateEntry> {
+        let Announced { partition, key, count } = self.announced.take()?;
+        Some(self.set(partition, key, count - 1))
+    }
+
+    /// Counts an attempt that failed, announced or not; how many that makes.
+    pub fn failed(&mut self, received: &Received) -> (u32, StateEntry) {
+        let (partition, key) = (received.partition, key_of(received));
+        // Its record is this one: nothing else is worked on beside an announced one.
+        self.withdraw();
+        self.seen.insert(key.clone());
+        let count = self.count(&key) + 1;
+        (count, self.set(partition, key, count))
+    }
+
+    fn count(&self, key: &str) -> u32 {
+        self.counts.get(key).copied().unwrap_or(0)
     }
 
     /// Sets the count of a record and returns the state that makes it durable.
-    pub fn set(&mut self, topic: Topic, partition: u32, position: Position, count: u32) -> StateEntry {
-        let key = key(topic, partition, position);
+    fn set(&mut self, partition: u32, key: String, count: u32) -> StateEntry {
         let value = if count == 0 {
             self.counts.remove(&key);
             None
@@ -115,10 +164,15 @@ impl Attempts {
 
     /// Forgets a record that is done, if it was ever counted.
     pub fn forget(&mut self, topic: Topic, partition: u32, position: Position) -> Option<StateEntry> {
-        self.counts
-            .contains_key(&key(topic, partition, position))
-            .then(|| self.set(topic, partition, position, 0))
+        let key = key(topic, partition, position);
+        self.announced.take_if(|announced| announced.key == key);
+        self.seen.remove(&key);
+        self.counts.contains_key(&key).then(|| self.set(partition, key, 0))
     }
+}
+
+fn key_of(received: &Received) -> String {
+    key(received.topic, received.partition, received.position)
 }
 
 fn key(topic: Topic, partition: u32, position: Position) -> String {
@@ -127,26 +181,78 @@ fn key(topic: Topic, partition: u32, position: Position) -> String {
 
 #[cfg(test)]
 mod tests {
+    use counterpoint_log::Headers;
+
     use super::*;
+
+    const PLACES: [(Topic, u32); 2] = [(Topic::Clips, 0), (Topic::Clips, 2)];
+
+    fn restored(before: Attempts, session: &str, state: &[StateEntry]) -> (Attempts, Vec<StateEntry>) {
+        before.restore(session, &PLACES, state.to_vec(), 8)
+    }
+
+    fn received(position: u64) -> Received {
+        Received {
+            topic: Topic::Clips,
+            partition: 2,
+            position: Position(position),
+            key: vec![],
+            value: vec![],
+            headers: Headers::default(),
+            written_ms: 0,
+        }
+    }
 
     #[test]
     fn an_open_session_makes_the_next_one_careful_and_counts_survive() {
-        let partitions = [(Topic::Clips, 0), (Topic::Clips, 2)];
-        let (mut first, _) = Attempts::restore("a", &partitions, vec![], 8);
+        let (mut first, _) = restored(Attempts::default(), "a", &[]);
         assert!(!first.is_careful());
         let mut state = first.open();
         assert_eq!(state.len(), 2);
-        state.push(first.set(Topic::Clips, 2, Position(9), 2));
+        state.push(first.failed(&received(9)).1);
         state.push(StateEntry { partition: 0, key: b"own".to_vec(), value: Some(vec![1]) });
 
-        assert!(!Attempts::restore("a", &partitions, state.clone(), 8).0.is_careful());
-        let (mut second, own) = Attempts::restore("b", &partitions, state, 8);
+        assert!(!restored(Attempts::default(), "a", &state).0.is_careful());
+        let (mut second, own) = restored(Attempts::default(), "b", &state);
         assert!(second.is_careful());
         assert_eq!(own.len(), 1);
-        assert_eq!(second.counts.values().copied().collect::<Vec<_>>(), [2]);
+        assert_eq!(second.counts.values().copied().collect::<Vec<_>>(), [1]);
         assert!(second.forget(Topic::Clips, 2, Position(9)).unwrap().value.is_none());
         assert!(second.forget(Topic::Clips, 2, Position(9)).is_none());
         second.relax();
         assert!(!second.is_careful());
+    }
+
+    #[test]
+    fn two_announcements_left_behind_are_the_end_and_a_failure_that_was_announced_counts_once() {
+        let record = received(9);
+        let (mut first, _) = restored(Attempts::default(), "a", &[]);
+        let left = first.announce(&record);
+        let (mut second, _) = restored(Attempts::default(), "b", std::slice::from_ref(&left));
+        assert!(!second.is_hopeless(&record));
+        let left = second.announce(&record);
+        assert!(restored(Attempts::default(), "c", &[left]).0.is_hopeless(&record));
+
+        let (mut living, _) = restored(Attempts::default(), "a", &[]);
+        for attempt in 1..=MAX_ATTEMPTS {
+            assert!(!living.is_hopeless(&record), "this process did not die of it");
+            living.announce(&record);
+            assert_eq!(living.failed(&record).0, attempt);
+        }
+    }
+
+    #[test]
+    fn an_announcement_of_a_process_that_lives_on_counts_nothing() {
+        let record = received(9);
+        let (mut first, _) = restored(Attempts::default(), "a", &[]);
+        let left = first.announce(&record);
+        assert_eq!(first.withdraw(), Some(StateEntry { value: None, ..left.clone() }));
+        assert_eq!(first.withdraw(), None);
+        first.announce(&record);
+        // Assigned anew, with the announcement still there.
+        let (mut again, _) = restored(first, "a", std::slice::from_ref(&left));
+        assert_eq!(again.failed(&record).0, 1);
+        let (mut other, _) = restored(Attempts::default(), "b", &[left]);
+        assert_eq!(other.failed(&record).0, 2);
     }
 }

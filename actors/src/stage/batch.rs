@@ -106,6 +106,6 @@ pub(super) fn outgoing(
         partition: if output.topic.is_partitioned() { partition_of(&output.video, partitions) } else { 0 },
         key: output.key.0.to_vec(),
         value: output.message.encode(level)?,
-        headers: Headers { trace, revision: Some(revision), clip: output.clip },
+        headers: Headers { trace, revision: Some(revision), clip: output.clip, reader: None },
     })
 }

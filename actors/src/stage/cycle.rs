@@ -251,9 +251,11 @@ impl<S: Stage> Cycle<S> {
                         return Err(Halt::Restore);
                     }
                 }
-                let (attempts, own) =
-                    Attempts::restore(self.process.session(), &partitions, state, self.options.max_records);
+                let attempts = std::mem::take(&mut self.attempts);
+                let (session, window) = (self.process.session(), self.options.max_records);
+                let (attempts, own) = attempts.restore(session, &partitions, state, window);
                 self.attempts = attempts;
+                self.stage.write_for(self.level);
                 if let Err(error) = self.stage.restore(&own) {
                     return Err(Halt::Ending(Ending::Hopeless(error.to_string())));
                 }
@@ -284,6 +286,7 @@ impl<S: Stage> Cycle<S> {
             Event::Revoked { ack } => {
                 self.lanes.values_mut().for_each(Lane::forget_waiting);
                 self.harvest();
+                self.batch.add(vec![], self.attempts.withdraw().into_iter().collect());
                 self.commit().await?;
                 self.generation += 1;
                 self.lanes.clear();

@@ -18,7 +18,7 @@ mod records;
 use std::fmt;
 
 use counterpoint_log::{Received, StateEntry};
-use counterpoint_messages::{Message, RecordId, StageName, Topic, TraceParent};
+use counterpoint_messages::{FormatLevel, Message, RecordId, StageName, Topic, TraceParent};
 
 pub use actor::{Ended, Ending, Life, Phase, StageActor, StageHealth, StageOptions, Stop, live};
 pub use process::{Job, Machine, Process};
@@ -39,6 +39,11 @@ pub trait Stage: Send + 'static {
     /// # Errors
     /// If an entry cannot be read, which no retry will mend.
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError>;
+
+    /// Told before each [`Stage::restore`]: the format level of the log, at which programs of that level must
+    /// be able to read what the stage leaves outside its messages (objects and state). Only a stage that
+    /// has since learned to say more there needs to know.
+    fn write_for(&mut self, _: FormatLevel) {}
 
     /// Decides what to do about a record.
     ///

@@ -40,7 +40,7 @@ impl<S: Stage> Cycle<S> {
     pub(super) async fn start(&mut self, place: Place, position: Position) -> Result<(), Halt> {
         let taken = self.lanes.get_mut(&place).and_then(|lane| lane.take(position));
         let Some(Status::Waiting(received)) = taken else { return Ok(()) };
-        if !self.options.is_of_revision(received.headers.revision) {
+        if !self.options.reads(&received.headers) {
             self.put(place, position, Status::Done(Finished::default()));
             return Ok(());
         }
@@ -52,17 +52,20 @@ impl<S: Stage> Cycle<S> {
             }
             Err(error) => return self.give_up(&received, 1, &format!("the record {error}")),
         };
-        let tried = self.attempts.count(&received);
         let announced = self.attempts.is_careful();
         if announced {
-            if tried + 1 >= MAX_ATTEMPTS {
-                let reason = "the process died each time this record was worked on";
+            if self.attempts.is_hopeless(&received) {
+                let reason = "each time this record was worked on, it failed or the process died";
                 return self.give_up(&received, MAX_ATTEMPTS, reason);
             }
             if self.suspect.is_none() {
                 self.suspect = Some(self.process.suspect().await);
             }
-            self.announce(&received, tried + 1).await?;
+            // What is done goes along: the mark of an earlier record must not outlive it if this one kills us.
+            self.harvest();
+            let entry = self.attempts.announce(&received);
+            self.batch.add(vec![], vec![entry]);
+            self.commit().await?;
         }
         let span = tracing::info_span!(
             span::STAGE_WORK,
@@ -81,13 +84,16 @@ impl<S: Stage> Cycle<S> {
                 stage.plan(&record)
             })
         });
+        let duration = machine.now() - started;
         if announced && self.profile.blameless {
-            self.announce(&record.received, tried).await?;
+            self.harvest();
+            self.batch.add(vec![], self.attempts.withdraw().into_iter().collect());
+            self.commit().await?;
             self.suspect = None;
         }
         match planned {
             Ok(Ok(Step::Done(effects))) => {
-                events::WorkDone { stage: name, duration: started.elapsed(), media_seconds: 0.0 }.emit();
+                events::WorkDone { stage: name, duration, media_seconds: 0.0 }.emit();
                 self.finished(place, record, effects, &span)
             }
             Ok(Ok(Step::Work(work))) => {
@@ -169,6 +175,7 @@ impl<S: Stage> Cycle<S> {
             }
             Ok(Err(Fault::Ours(reason))) => {
                 trace::fail(&span, "paused");
+                self.batch.add(vec![], self.attempts.withdraw().into_iter().collect());
                 self.put(place, position, Status::Waiting(record.received));
                 self.pause(&reason)?;
                 self.doubt_memory()
@@ -283,12 +290,11 @@ impl<S: Stage> Cycle<S> {
         // The reason may quote what it was given; it goes to the log and the dead letter.
         trace::fail(span, "attempt failed");
         let received = &record.received;
-        let attempt = self.attempts.count(received) + 1;
+        let (attempt, entry) = self.attempts.failed(received);
         events::AttemptFailed { stage: self.profile.stage, attempt, reason }.emit();
         if attempt >= MAX_ATTEMPTS {
             self.give_up(received, attempt, reason)?;
         } else {
-            let entry = self.attempts.set(received.topic, received.partition, received.position, attempt);
             self.batch.add(vec![], vec![entry]);
             self.put(place, received.position, Status::Waiting(received.clone()));
         }
@@ -346,15 +352,6 @@ impl<S: Stage> Cycle<S> {
         let place = (received.topic, received.partition);
         self.put(place, received.position, Status::Done(Finished { outputs, state: vec![] }));
         Ok(())
-    }
-
-    /// Makes the count of a record durable before it is touched.
-    async fn announce(&mut self, received: &Received, count: u32) -> Result<(), Halt> {
-        // What is done goes along: the mark of an earlier record must not outlive it if this one kills us.
-        self.harvest();
-        let entry = self.attempts.set(received.topic, received.partition, received.position, count);
-        self.batch.add(vec![], vec![entry]);
-        self.commit().await
     }
 
     fn put(&mut self, (topic, partition): Place, position: Position, status: Status) {

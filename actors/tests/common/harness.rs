@@ -19,7 +19,7 @@ use counterpoint_actors::{
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
     settings::{Effort, FetcherSettings, Settings},
-    source::places::Places,
+    source::{places::Places, settling::Moment},
     stage::Fault,
     store::Store,
 };
@@ -244,7 +244,7 @@ impl Harness {
 
     /// Offers the folder to the source.
     pub async fn offer(&self, log: &Arc<dyn TopicLog>) -> RecordId {
-        self.offered().once(&**log, &self.revision()).await.unwrap()
+        self.offered().once(&**log, &self.revision(), Moment::now().wall_ms).await.unwrap()
     }
 
     /// What the source is to read.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fs,
     sync::Arc,
     time::Duration,
 };
@@ -15,28 +16,32 @@ use counterpoint_log::{
     RecordStream, TopicDescription, TopicLog, memory::MemoryLog, sqlite::SqliteLog,
 };
 use counterpoint_messages::{
-    Follow, FormatLevel, InputOffered, Message, MessageKind, RecordId, StageName, Topic, partition_of,
+    Follow, FormatLevel, InputOffered, Message, MessageKind, RecordId, StageName, Topic, TraceParent,
+    partition_of,
 };
 use futures::{StreamExt, TryStreamExt};
 
 use crate::harness::{Harness, assert_adds_up};
 
-/// A log as a program sees it that is older than the writer of some of its records: those on one topic
-/// that hold these bytes come as version 99 of their kind.
-struct Older {
+/// A log as it looks to one program.
+struct View {
     inner: Arc<dyn TopicLog>,
-    topic: Topic,
-    needle: Vec<u8>,
+    look: Arc<dyn Fn(&mut Received) + Send + Sync>,
 }
 
-impl Older {
-    fn view_of(inner: &Arc<dyn TopicLog>, topic: Topic, needle: &[u8]) -> Arc<dyn TopicLog> {
-        Arc::new(Self { inner: Arc::clone(inner), topic, needle: needle.to_vec() })
+impl View {
+    fn of(
+        inner: &Arc<dyn TopicLog>,
+        look: impl Fn(&mut Received) + Send + Sync + 'static,
+    ) -> Arc<dyn TopicLog> {
+        Arc::new(Self { inner: Arc::clone(inner), look: Arc::new(look) })
     }
 
-    fn view(&self) -> impl Fn(&mut Received) + Send + 'static {
-        let (topic, needle) = (self.topic, self.needle.clone());
-        move |record| {
+    /// Of a program that is older than the writer of some of its records: those on one topic that hold
+    /// these bytes come as version 99 of their kind.
+    fn of_older(inner: &Arc<dyn TopicLog>, topic: Topic, needle: &[u8]) -> Arc<dyn TopicLog> {
+        let needle = needle.to_vec();
+        Self::of(inner, move |record| {
             let is_meant = needle.is_empty() || record.value.windows(needle.len()).any(|part| part == needle);
             if record.topic == topic && is_meant {
                 record.value[6..8].copy_from_slice(&99_u16.to_le_bytes());
@@ -44,30 +49,30 @@ impl Older {
                     crc32c::crc32c_append(crc32c::crc32c(&record.value[4..12]), &record.value[16..]);
                 record.value[12..16].copy_from_slice(&checksum.to_le_bytes());
             }
-        }
+        })
     }
 
     fn records(&self, records: RecordStream) -> RecordStream {
-        let view = self.view();
+        let look = Arc::clone(&self.look);
         Box::pin(records.map_ok(move |mut record| {
-            view(&mut record);
+            look(&mut record);
             record
         }))
     }
 }
 
 #[async_trait]
-impl TopicLog for Older {
+impl TopicLog for View {
     fn partitions(&self, topic: Topic) -> u32 {
         self.inner.partitions(topic)
     }
 
     async fn join(&self, membership: Membership) -> Result<(EventStream, Box<dyn Member>), LogError> {
         let (events, member) = self.inner.join(membership).await?;
-        let view = self.view();
+        let look = Arc::clone(&self.look);
         let events = events.map(move |event| match event {
             Ok(Event::Records(mut records)) => {
-                records.iter_mut().for_each(&view);
+                records.iter_mut().for_each(&*look);
                 Ok(Event::Records(records))
             }
             event => event,
@@ -158,13 +163,13 @@ fn a_record_of_a_later_release_pauses_its_partition_and_a_later_program_goes_on(
         ("memory", Topic::Pools),
         ("memory", Topic::Inputs),
     ] {
-        std::fs::remove_dir_all(harness.path("out")).unwrap();
+        fs::remove_dir_all(harness.path("out")).unwrap();
         let log: Arc<dyn TopicLog> = match engine {
             "memory" => Arc::new(MemoryLog::new(4)),
             _ => Arc::new(SqliteLog::open(&harness.path("out/topics"), Default::default()).unwrap()),
         };
         let needle = if topic.is_partitioned() { video.as_bytes() } else { b"" };
-        let older = Older::view_of(&log, topic, needle);
+        let older = View::of_older(&log, topic, needle);
         let place = (topic, if topic.is_partitioned() { partition } else { 0 });
         // Twice: a restart of the same program changes nothing.
         for _ in 0..2 {
@@ -194,11 +199,37 @@ fn a_record_of_a_later_release_pauses_its_partition_and_a_later_program_goes_on(
     }
 }
 
+/// What release 0.1 says of a member of a pool, and the most that it reads.
+const MEMBER_OF_0_1: [&str; 9] =
+    ["class", "clip", "duration_ms", "generation", "labels", "media", "sound", "split", "video"];
+
+/// The names of what is said of each member, over all listings.
+fn members(harness: &Harness, log: &Arc<dyn TopicLog>) -> Vec<Vec<String>> {
+    let pools: Vec<_> = actix::System::new().block_on(log.scan(Topic::Pools).try_collect()).unwrap();
+    let listings = pools.iter().map(|record| match Message::decode(&record.value).unwrap() {
+        Message::PoolSealed(sealed) => sealed.listing.to_string(),
+        other => panic!("{other:?}"),
+    });
+    let lines = listings.flat_map(|name| {
+        let text = fs::read_to_string(harness.path("out/objects").join(&name[..2]).join(&name)).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    let names = lines.map(|line| {
+        let member: BTreeMap<String, serde_json::Value> = serde_json::from_str(&line).unwrap();
+        member.into_keys().collect()
+    });
+    names.collect()
+}
+
 #[test]
 fn a_log_of_release_0_1_is_written_as_that_release_wrote_it_until_it_is_upgraded() {
     let harness = Harness::with_clips(8);
     let log: Arc<dyn TopicLog> =
         Arc::new(SqliteLog::open(&harness.path("out/topics"), Default::default()).unwrap());
+    // Nothing is traced here, so the records are given a trace on their way.
+    let log = View::of(&log, |record| {
+        record.headers.trace = Some(TraceParent { trace_id: [1; 16], span_id: [2; 8], sampled: true });
+    });
     let in_system = |level: FormatLevel| {
         let declared = Message::from(harness.revision().declared).encode(level).unwrap();
         let (key, headers) = (vec![1; 16], Headers::default());
@@ -212,6 +243,9 @@ fn a_log_of_release_0_1_is_written_as_that_release_wrote_it_until_it_is_upgraded
     let written = versions(&log);
     assert!(written.values().all(|versions| *versions == BTreeSet::from([1])), "{written:?}");
     assert!(!written.contains_key("FormatDeclared") && written.len() >= 10, "{written:?}");
+    let members = members(&harness, &log);
+    assert_eq!(members.len(), 8);
+    assert!(members.iter().all(|member| *member == MEMBER_OF_0_1), "{members:?}");
     let followed = InputOffered {
         id: RecordId([9; 16]),
         clips: String::new(),
@@ -232,6 +266,9 @@ fn a_log_of_release_0_1_is_written_as_that_release_wrote_it_until_it_is_upgraded
     harness.add_clip(9, "good");
     let second = harness.run(&log);
     assert_eq!((first.accepted, second.accepted), (8, 10));
+    let members = self::members(&harness, &log);
+    let say_more = members.iter().filter(|member| **member != MEMBER_OF_0_1);
+    assert_eq!((members.len(), say_more.count()), (8 + 10, 2), "{members:?}");
     let written = versions(&log);
     assert_eq!(written["InputOffered"], BTreeSet::from([1, 2]));
     assert_eq!(written["FormatDeclared"], BTreeSet::from([1]));
@@ -271,7 +308,7 @@ fn what_a_later_release_wrote_is_told_and_never_counted_as_nothing() {
     actix::System::new().block_on(log.append(vec![junk])).unwrap();
     harness.add_clip(2, "good");
     assert_eq!(harness.run(&log).dead_letters, 1);
-    let older = |topic| Older::view_of(&log, topic, b"");
+    let older = |topic| View::of_older(&log, topic, b"");
     actix::System::new().block_on(async {
         let later = "upgrade counterpoint";
         let revision = newest_revision(&*older(Topic::Revisions)).await.unwrap_err().to_string();

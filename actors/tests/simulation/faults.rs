@@ -93,7 +93,9 @@ struct State {
     poison: Option<Poison>,
     struck: BTreeMap<Fault, u64>,
     /// Times that a stage failed at a record, by stage, topic, partition and position.
-    failures: BTreeMap<(StageName, String), u32>,
+    failures: BTreeMap<(StageName, String), u64>,
+    /// Processes that ended with an error.
+    failed_processes: u64,
 }
 
 /// Records that a stage may be poisoned with.
@@ -119,6 +121,7 @@ impl Faults {
             poison: None,
             struck: BTreeMap::new(),
             failures: BTreeMap::new(),
+            failed_processes: 0,
         };
         Self { scheduler, state: Mutex::new(state) }
     }
@@ -212,15 +215,22 @@ impl Faults {
     }
 
     /// How often a stage was made to fail at a record.
-    pub fn failures(&self, stage: StageName, place: &str) -> u32 {
+    pub fn failures(&self, stage: StageName, place: &str) -> u64 {
         self.state.lock().failures.get(&(stage, place.to_owned())).copied().unwrap_or(0)
     }
 
-    /// Times that a process died.
-    pub fn deaths(&self) -> u32 {
-        let struck = &self.state.lock().struck;
-        let deaths = [Fault::Kill, Fault::Doom].map(|fault| struck.get(&fault).copied().unwrap_or(0));
-        u32::try_from(deaths.iter().sum::<u64>()).unwrap_or(u32::MAX)
+    /// Remembers that a process gave up without having stopped its stages cleanly.
+    pub fn count_failed_process(&self) {
+        self.state.lock().failed_processes += 1;
+    }
+
+    /// Times that a record may have been taken for one that kills its process: each that a process or a
+    /// worker died, and each that the log cannot tell from a death.
+    pub fn deaths(&self) -> u64 {
+        let state = self.state.lock();
+        let struck = |fault| state.struck.get(&fault).copied().unwrap_or(0);
+        let deaths = [Fault::Kill, Fault::Doom, Fault::Suspend, Fault::WorkerCrash].map(struck);
+        deaths.iter().sum::<u64>() + state.failed_processes
     }
 }
 

@@ -133,7 +133,12 @@ impl Start {
                 let corpus = self.corpus;
                 let (clips, ontology) = (corpus.clips(), corpus.ontology());
                 let offer = Offer { clips, labels: corpus.labels(), ontology, fetch: false };
-                Some(offer.once(log, revision).await.map_err(failed)?)
+                Some(
+                    offer
+                        .once(log, revision, self.scheduler.now().as_millis() as i64)
+                        .await
+                        .map_err(failed)?,
+                )
             }
             false => pipeline::inputs(log).await.map_err(failed)?.pop().map(|input| input.id),
         };

@@ -315,7 +315,10 @@ impl Schedule {
                     self.processes[number].has_ended = true;
                     self.last_end = self.scheduler.now();
                 }
-                Err(_) => self.schedule(RESTART, Event::Start(number)),
+                Err(_) => {
+                    self.faults.count_failed_process();
+                    self.schedule(RESTART, Event::Start(number));
+                }
             }
         }
     }
@@ -409,14 +412,12 @@ impl Schedule {
         if audit.is_ok() && !has_open { Ok(audit) } else { Err(audit.to_string()) }
     }
 
-    /// No record was given up on that was not made to fail three times.
+    /// No record was given up on that may not have failed three times.
     fn justify(&self, audit: &Audit) -> Result<(), String> {
-        let crashes = self.faults.struck().get(&Fault::WorkerCrash).copied().unwrap_or(0);
-        let anywhere = self.faults.deaths() + u32::try_from(crashes).unwrap_or(u32::MAX);
         let waiting = block_on(dead_letters::list(&self.log)).map_err(|error| error.to_string())?;
         for letter in waiting.letters {
             let place = format!("{}/{}@{}", letter.topic, letter.partition, letter.position);
-            if self.faults.failures(letter.stage, &place) + anywhere < 3 {
+            if self.faults.failures(letter.stage, &place) + self.faults.deaths() < 3 {
                 return Err(format!("given up on without reason: {letter:?}; {audit}"));
             }
         }

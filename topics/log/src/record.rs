@@ -24,6 +24,10 @@ pub struct Headers {
     pub revision: Option<Fingerprint>,
     /// Clip it is about.
     pub clip: Option<RecordId>,
+    /// Fingerprint of the only stage that it is for, where it was put back for one. Whoever else reads the
+    /// topic passes over it, having read the record when it came first. Release 0.1 does not know this
+    /// header: what it put back has none and is for every reader, and it reads for itself what has one.
+    pub reader: Option<Fingerprint>,
 }
 
 /// A record to be written.

@@ -20,6 +20,7 @@ use counterpoint_actors::{
     projection::{Projection, Summary},
     revision::Revision,
     s3::S3Url,
+    source::settling::Moment,
     stage::Fault,
     sweep,
 };
@@ -371,7 +372,7 @@ async fn wait_target(
     offer: Option<Offer>,
 ) -> anyhow::Result<Option<RecordId>> {
     match offer {
-        Some(offer) => Ok(Some(offer.once(log, revision).await?)),
+        Some(offer) => Ok(Some(offer.once(log, revision, Moment::now().wall_ms).await?)),
         None => {
             let newest = pipeline::inputs(log).await?.pop();
             match &newest {

@@ -37,6 +37,7 @@ pub async fn headers_keys_and_values_come_back_as_written(engine: &dyn Engine) {
         trace: Some(TraceParent { trace_id: [1; 16], span_id: [2; 8], sampled: true }),
         revision: Some(Fingerprint([3; 8])),
         clip: Some(RecordId([4; 16])),
+        reader: Some(Fingerprint([7; 8])),
     };
     let unsampled = TraceParent { trace_id: [5; 16], span_id: [6; 8], sampled: false };
     let written = [

@@ -14,6 +14,7 @@ use crate::{Headers, Position, Received};
 const TRACE: &str = "traceparent";
 const REVISION: &str = "revision";
 const CLIP: &str = "clip";
+const READER: &str = "reader";
 
 /// The position of the record at this offset: one more, since positions begin behind 0. It is as well the
 /// offset at which reading resumes behind the record.
@@ -32,12 +33,13 @@ pub(super) fn resume(position: Position) -> Offset {
 
 /// Headers as text, which any tool shows.
 pub(super) fn written(headers: &Headers) -> OwnedHeaders {
-    let Headers { trace, revision, clip } = headers;
-    let mut written = OwnedHeaders::new_with_capacity(3);
+    let Headers { trace, revision, clip, reader } = headers;
+    let mut written = OwnedHeaders::new_with_capacity(4);
     for (key, value) in [
         (TRACE, trace.map(|trace| trace.to_string())),
         (REVISION, revision.map(|revision| revision.to_string())),
         (CLIP, clip.map(|clip| clip.to_string())),
+        (READER, reader.map(|reader| reader.to_string())),
     ] {
         if let Some(value) = value {
             written = written.insert(Header { key, value: Some(&value) });
@@ -67,6 +69,7 @@ pub(super) fn found(topic: Topic, message: &BorrowedMessage<'_>) -> Found {
             trace: header(message, TRACE),
             revision: header(message, REVISION),
             clip: header(message, CLIP),
+            reader: header(message, READER),
         },
         written_ms: message.timestamp().to_millis().unwrap_or(0),
     };

@@ -71,8 +71,8 @@ impl<'a> Writing<'a> {
         self.connection
             .prepare_cached(
                 "INSERT INTO records
-                     (topic, partition, compacted, key, trace, revision, clip, written_ms, value)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     (topic, partition, compacted, key, trace, revision, clip, reader, written_ms, value)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 topic.to_string(),
@@ -82,6 +82,7 @@ impl<'a> Writing<'a> {
                 headers.trace.map(stored_trace),
                 headers.revision.map(|revision| revision.0),
                 headers.clip.map(|clip| clip.0),
+                headers.reader.map(|reader| reader.0),
                 self.now,
                 value,
             ])?;

@@ -86,7 +86,7 @@ impl Reader {
     ) -> Result<Vec<Received>, LogError> {
         let read = || -> rusqlite::Result<Vec<Received>> {
             let mut statement = self.connection.prepare_cached(
-                "SELECT position, key, trace, revision, clip, written_ms, value FROM records
+                "SELECT position, key, trace, revision, clip, reader, written_ms, value FROM records
                  WHERE topic = ?1 AND partition = ?2 AND position > ?3 ORDER BY position LIMIT ?4",
             )?;
             let (mut page, mut bytes) = (Vec::new(), 0_usize);
@@ -270,9 +270,10 @@ fn received(topic: Topic, partition: u32, row: &Row<'_>) -> rusqlite::Result<Rec
             trace: bytes(row, 2)?.map(trace),
             revision: bytes(row, 3)?.map(Fingerprint),
             clip: bytes(row, 4)?.map(RecordId),
+            reader: bytes(row, 5)?.map(Fingerprint),
         },
-        written_ms: row.get(5)?,
-        value: row.get(6)?,
+        written_ms: row.get(6)?,
+        value: row.get(7)?,
     })
 }
 

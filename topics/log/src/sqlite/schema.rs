@@ -8,7 +8,7 @@ use std::{
     io::{self, Read},
 };
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::{SqliteOptions, file::LogFile};
 use crate::LogError;
@@ -38,7 +38,8 @@ const TABLES: &str = "
         revision BLOB,
         clip BLOB,
         written_ms INTEGER NOT NULL,
-        value BLOB NOT NULL
+        value BLOB NOT NULL,
+        reader BLOB
     ) STRICT;
     CREATE INDEX records_in_order ON records (topic, partition, position);
     CREATE UNIQUE INDEX records_newest ON records (topic, partition, key) WHERE compacted = 1;
@@ -85,7 +86,7 @@ pub(super) fn prepare(file: &LogFile, options: &SqliteOptions) -> Result<u32, Lo
         create(file, options.partitions.max(1))?;
     }
     let bytes = recognise(file)?;
-    let connection = file.connect()?;
+    let mut connection = file.connect()?;
     if bytes <= QUICK_CHECK_BYTES {
         let verdict: String = connection
             .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
@@ -94,6 +95,7 @@ pub(super) fn prepare(file: &LogFile, options: &SqliteOptions) -> Result<u32, Lo
             return Err(file.corrupt(verdict));
         }
     }
+    add_what_came_later(&mut connection).map_err(|error| file.fault(error))?;
     let partitions: Option<i64> = connection
         .query_row("SELECT value FROM settings WHERE name = 'partitions'", [], |row| row.get(0))
         .optional()
@@ -132,6 +134,24 @@ fn create(file: &LogFile, partitions: u32) -> Result<(), LogError> {
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(failed(error.error)),
     }
+}
+
+/// Gives a log of release 0.1 the column that it lacks. That release names the columns it reads and writes,
+/// so it goes on working on the same file, and the format stays the same.
+fn add_what_came_later(connection: &mut Connection) -> rusqlite::Result<()> {
+    let lacks = |connection: &Connection| -> rusqlite::Result<bool> {
+        let column = "SELECT count(*) = 0 FROM pragma_table_info('records') WHERE name = 'reader'";
+        connection.query_row(column, [], |row| row.get(0))
+    };
+    if !lacks(connection)? {
+        return Ok(());
+    }
+    // Looked at again under the lock: two processes may open the file at once.
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    if lacks(&transaction)? {
+        transaction.execute_batch("ALTER TABLE records ADD COLUMN reader BLOB")?;
+    }
+    transaction.commit()
 }
 
 /// Reads the header before SQLite does, which would take an empty file for a new database and somebody

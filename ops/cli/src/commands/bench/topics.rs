@@ -15,6 +15,7 @@ use counterpoint_actors::{
     pipeline::{Offer, Pipeline},
     revision::Revision,
     settings::FetcherSettings,
+    source::settling::Moment,
     stage::Phase,
 };
 use counterpoint_core::plan::Plan;
@@ -206,7 +207,8 @@ impl Input {
         let text = |path: &Path| path.display().to_string();
         let list = LabelList { path: text(&self.labels), split: Split::Train };
         let (clips, ontology) = (text(&self.clips), text(&self.ontology));
-        Offer { clips, labels: vec![list], ontology, fetch: false }.once(&**log, &revision).await?;
+        let offer = Offer { clips, labels: vec![list], ontology, fetch: false };
+        offer.once(&**log, &revision, Moment::now().wall_ms).await?;
         let rulebook = &self.classification.rulebook;
         let pipeline = Pipeline {
             settings,
