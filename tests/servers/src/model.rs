@@ -67,8 +67,10 @@ impl Reply {
 
     /// Tells whether the connection goes on.
     fn send(&self, mut stream: &TcpStream) -> io::Result<bool> {
-        while matches!(self.manner, Manner::Never) {
-            thread::park();
+        if matches!(self.manner, Manner::Never) {
+            loop {
+                thread::park();
+            }
         }
         let (status, length) = (self.status, self.body.len());
         let head = format!("HTTP/1.1 {status} Scripted\r\ncontent-length: {length}\r\n");
