@@ -288,7 +288,7 @@ mod tests {
                 "remote.openai.extra_body is Some(\"seed\")",
             ),
             (
-                wrong(&|settings| drop(settings.prices.insert("m".to_owned(), free.clone()))),
+                wrong(&|settings| settings.prices = [("m".to_owned(), free.clone())].into()),
                 "remote.prices is Some((\"m\"",
             ),
             (wrong(&|settings| settings.gemini.url = "ftp://h".to_owned()), "remote.gemini.url is"),

@@ -1,4 +1,5 @@
 //! No key is in an error, a log line or debug output, not even where a server repeats what it was sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
 use std::{
     fs::{self, Permissions},
