@@ -54,13 +54,15 @@ clippy: ## lint everything, warnings are errors
 	$(call step,lints)
 	cargo clippy $(LOCKED) --release --workspace --all-targets -- -D warnings
 
-build: ## build the program and its media worker
+build: ## build all programs: `counterpoint`, its media worker, and the same with models in it
+	@ops/setup.sh models
 	$(call step,build)
-	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
+	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker -p counterpoint-with-models
 
 demo: ## make a corpus, run the pipeline on it and print the path of the report
 	@ops/setup.sh demo
-	@$(MAKE) build
+	$(call step,build)
+	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
 	$(call step,demo)
 	$(PROGRAM) demo --out $(OUT)
 

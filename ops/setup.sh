@@ -2,6 +2,7 @@
 # Installs what cargo does not bring, on Debian and Ubuntu. Installs nothing that is there already.
 #
 #   ops/setup.sh demo    what building and running need
+#   ops/setup.sh models  that, and libtorch for models that run on this machine
 #   ops/setup.sh test    that, and what the checks and tests need
 #   ops/setup.sh bench   what building needs, and what `counterpoint bench` compares with
 #   ops/setup.sh parity  what building needs, and the reference that `make parity` compares with
@@ -99,7 +100,7 @@ system_packages() { # demo | test | bench | parity
         any_command openssl || wanted+=(openssl)
     fi
     # libtorch comes as a Python package.
-    any_command pip pip3 || [ -n "${LIBTORCH:-}" ] || wanted+=(python3-pip)
+    [ "$1" = demo ] || any_command pip pip3 || [ -n "${LIBTORCH:-}" ] || wanted+=(python3-pip)
     if [ "$1" = parity ]; then
         wanted+=(python3-venv)
     fi
@@ -246,7 +247,11 @@ TOOLS=$(cd "${CARGO_TARGET_DIR:-target}/tools" && pwd)
 readonly TOOLS
 
 case "${1:-}" in
-demo | test)
+demo)
+    system_packages demo
+    rust demo
+    ;;
+models | test)
     system_packages "$1"
     rust "$1"
     libtorch
@@ -270,6 +275,6 @@ parity)
         "peft==$PEFT" accelerate
     ;;
 *)
-    fail "usage: ops/setup.sh demo|test|bench|parity"
+    fail "usage: ops/setup.sh demo|models|test|bench|parity"
     ;;
 esac
