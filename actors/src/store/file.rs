@@ -22,7 +22,7 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// If it cannot be read; [`io::ErrorKind::FileTooLarge`] where it is longer than [`MOST_INPUT_BYTES`].
 pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
     let file = File::open(path)?;
-    check_length(file.metadata()?.len())?;
+    check_length(file.metadata()?.len(), MOST_INPUT_BYTES)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
@@ -32,9 +32,9 @@ pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
 ///
 /// # Errors
 /// [`io::ErrorKind::FileTooLarge`] above [`MOST_INPUT_BYTES`].
-pub(crate) fn check_length(bytes: u64) -> io::Result<()> {
-    if bytes > MOST_INPUT_BYTES {
-        let told = format!("it has {bytes} bytes, more than {MOST_INPUT_BYTES}");
+pub(crate) fn check_length(bytes: u64, most: u64) -> io::Result<()> {
+    if bytes > most {
+        let told = format!("it has {bytes} bytes, more than {most}");
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
     }
     Ok(())
