@@ -293,6 +293,8 @@ pub enum TopicsAction {
 #[derive(Debug, Args)]
 pub struct Status {
     /// A clip, by its source video, its file or its id
+    // Ids of videos may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     pub clip: Option<String>,
     /// Output folder of the run that is meant, unless --broker names a log
     #[arg(long, value_name = "DIR", default_value = "out")]
