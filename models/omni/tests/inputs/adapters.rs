@@ -35,7 +35,7 @@ fn written() -> (TempDir, std::path::PathBuf) {
 }
 
 fn refusal(folder: &Path) -> WeightsError {
-    Adapter::open(folder).err().expect("a refusal")
+    Adapter::open(folder).expect_err("a refusal")
 }
 
 fn with(setting: &str, value: Value) -> WeightsError {
@@ -128,11 +128,11 @@ fn an_adapter_is_held_against_the_modules_of_its_base() {
     let base = |name: &str, outputs: usize| {
         let values = vec![0.0; 8 * outputs];
         let square = [0.0; 64];
+        let (folder, config) = (parent.path().join(name), json!({}));
         let tensors = [
             (format!("{}.weight", MODULES[0]), Tensor::f32(&[8, 8], &square)),
             (format!("{}.weight", MODULES[1]), Tensor::f32(&[outputs, 8], &values)),
         ];
-        let (folder, config) = (parent.path().join(name), json!({}));
         let new =
             NewCheckpoint { config: &config, tensors: tensors.into(), files: Vec::new(), shard_bytes: 999 };
         new.write(&folder).unwrap();
