@@ -10,7 +10,7 @@
 //! | `load` | from tensors to a model's parameters |
 //! | [`shapes`] | every tensor of a configuration, by arithmetic |
 //! | [`memory`] | bytes that inference and tuning take, by arithmetic |
-//! | [`write`] | a new checkpoint folder |
+//! | [`mod@write`] | a new checkpoint folder |
 //! | [`adapter`] | LoRA matrices in PEFT's layout, both ways |
 
 pub mod adapter;

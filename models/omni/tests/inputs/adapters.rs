@@ -129,6 +129,7 @@ fn an_adapter_is_held_against_the_modules_of_its_base() {
         let (folder, config) = (parent.path().join(name), json!({}));
         let values = vec![0.0; 8 * outputs];
         let square = [0.0; 64];
+        let (folder, config) = (parent.path().join(name), json!({}));
         let tensors = [
             (format!("{}.weight", MODULES[0]), Tensor::f32(&[8, 8], &square)),
             (format!("{}.weight", MODULES[1]), Tensor::f32(&[outputs, 8], &values)),
