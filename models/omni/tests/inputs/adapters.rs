@@ -126,7 +126,6 @@ fn matrices_that_are_missing_or_not_finite_are_named() {
 fn an_adapter_is_held_against_the_modules_of_its_base() {
     let parent = tempfile::tempdir().unwrap();
     let base = |name: &str, outputs: usize| {
-        let (folder, config) = (parent.path().join(name), json!({}));
         let values = vec![0.0; 8 * outputs];
         let square = [0.0; 64];
         let (folder, config) = (parent.path().join(name), json!({}));
