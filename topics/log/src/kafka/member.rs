@@ -172,7 +172,11 @@ impl KafkaSession {
         let place = cluster.place.clone();
         let asked = tokio::task::spawn_blocking(move || groups::members(&cluster, &name)).await;
         let members = asked.map_err(|error| place.unavailable(error))??;
-        Ok(groups::holders(members.unwrap_or_default()))
+        let mut holders: Vec<_> =
+            members.into_iter().flatten().filter(|seen| seen.holds).map(|seen| seen.process).collect();
+        holders.sort();
+        holders.dedup();
+        Ok((!holders.is_empty()).then(|| holders.join(", ")))
     }
 
     async fn wait(&mut self) {
