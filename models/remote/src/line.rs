@@ -116,6 +116,8 @@ impl Line {
             last = match self.request_once(request, question, left().min(self.settings.timeout()), &read) {
                 Ok(said) => return Ok((said, attempt)),
                 Err(Failure::Final(error)) => return Err(error),
+                // What the deadline cut short tells less than what came before.
+                Err(Failure::Passing(_)) if attempt > 1 && left().is_zero() => last,
                 Err(Failure::Passing(passing)) => passing,
             };
             if attempt >= self.settings.max_attempts {
@@ -162,17 +164,19 @@ impl Line {
         read: &impl Fn(&[u8]) -> Result<Said, Unusable>,
     ) -> Result<Said, Failure> {
         let post = self.client.post(self.url.clone()).headers(self.headers.clone()).timeout(timeout);
-        let mut response =
-            post.body(request.to_vec()).send().map_err(|error| Failure::from(words(error, timeout)))?;
+        let mut response = post.body(request.to_vec()).send().map_err(|error| {
+            let what = if error.is_connect() { "cannot be connected to" } else { "the request failed" };
+            words(what, error, timeout)
+        })?;
         let status = response.status();
         let answered = self.answered(question);
         if status != StatusCode::OK {
             return Err(self.refused(response, answered.load(Ordering::Relaxed)));
         }
         let max = self.settings.max_response_bytes;
-        let body = body_of(&mut response, max).map_err(|error| match error.downcast::<reqwest::Error>() {
-            Ok(error) => Failure::from(words(error, timeout)),
-            Err(error) => Failure::from(format!("its answer broke off: {error}")),
+        let body = body_of(&mut response, max).map_err(|error| match error.downcast() {
+            Ok(error) => words("its answer broke off", error, timeout),
+            Err(error) => format!("its answer broke off: {error}"),
         })?;
         if body.len() > max {
             return Err(Failure::Final(AskError::Misconfigured {
@@ -241,11 +245,10 @@ fn body_of(response: &mut Response, max: usize) -> io::Result<Vec<u8>> {
 }
 
 /// What went wrong on the way, with its causes and without the address, which the model's name tells.
-fn words(error: reqwest::Error, timeout: Duration) -> String {
+fn words(what: &str, error: reqwest::Error, timeout: Duration) -> String {
     if error.is_timeout() {
         return format!("no answer to a request within {} s", timeout.as_secs_f64());
     }
-    let what = if error.is_connect() { "cannot be connected to" } else { "the request failed" };
     let error = error.without_url();
     let mut causes = Vec::new();
     let mut cause = error.source();
