@@ -22,11 +22,11 @@ pub trait Material: Sync {
     /// The recipe of each clip; recipes are weighed against each other.
     fn recipes(&self) -> &[String];
 
-    /// A clip.
-    ///
-    /// # Errors
-    /// It cannot be read.
-    fn clip(&self, number: usize) -> Result<Clip, Box<dyn Error + Send + Sync>>;
+    /// The clips of these numbers, in their order, or why one cannot be read. Some may be read ahead.
+    fn clips(
+        &self,
+        numbers: &[usize],
+    ) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_>;
 
     /// The lessons on a clip, of one kind of question.
     ///

@@ -255,19 +255,18 @@ impl School<'_> {
             return Err(TrainingError::NoMaterial { wanted: (*missing).to_owned(), there });
         }
         let (of, mut added) = (chosen.len(), Vec::new());
-        for (done, number) in (1..).zip(chosen) {
+        for ((done, clip), number) in (1..).zip(self.material.clips(&chosen)).zip(chosen.clone()) {
             if self.training.stop.is_set() {
                 return Err(TrainingError::Stopped { step: 0, of: 0 });
             }
             let recipe = &recipes[number];
-            let clip = |source| TrainingError::Clip { number: done, of, source };
-            let taken = self.material.clip(number).map_err(clip)?;
-            let taken = lessons.take(&taken).map_err(|error| clip(error.into()))?;
+            let wrong = |source| TrainingError::Clip { number: done, of, source };
+            let taken = lessons.take(&clip.map_err(wrong)?).map_err(|error| wrong(error.into()))?;
             for kind in self.course.questions(recipe) {
                 for lesson in self.material.lessons(number, kind).map_err(failed)? {
                     lessons
                         .add(taken, lesson.id, recipe, &lesson.question, &lesson.answer)
-                        .map_err(|error| clip(error.into()))?;
+                        .map_err(|error| wrong(error.into()))?;
                     added.push((recipe.clone(), kind.to_owned()));
                 }
             }

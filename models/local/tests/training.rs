@@ -88,6 +88,12 @@ impl Clips {
         };
         Self { recipes: streams.iter().map(|streams| recipe(streams).to_owned()).collect(), streams }
     }
+
+    fn clip(&self, number: usize) -> Clip {
+        let (seen, heard) = self.streams[number];
+        let clip = empty(number).with_frames(picture(seen));
+        heard.into_iter().fold(clip, |clip, heard| clip.with_sound(tone(heard)))
+    }
 }
 
 impl Material for Clips {
@@ -95,10 +101,12 @@ impl Material for Clips {
         &self.recipes
     }
 
-    fn clip(&self, number: usize) -> Result<Clip, Box<dyn Error + Send + Sync>> {
-        let (seen, heard) = self.streams[number];
-        let clip = empty(number).with_frames(picture(seen));
-        Ok(heard.into_iter().fold(clip, |clip, heard| clip.with_sound(tone(heard))))
+    fn clips(
+        &self,
+        numbers: &[usize],
+    ) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_> {
+        let clips: Vec<_> = numbers.iter().map(|&number| Ok(self.clip(number))).collect();
+        Box::new(clips.into_iter())
     }
 
     fn lessons(&self, number: usize, kind: &str) -> Result<Vec<Lesson>, UnknownKind> {
@@ -164,7 +172,7 @@ fn right(model: &mut OmniModel, recipe: &str) -> (usize, usize) {
             .iter()
             .map(|lesson| Question::options(&lesson.question, options.clone()).unwrap())
             .collect();
-        let answers = model.ask(&clips.clip(number).unwrap(), &questions, &Decoding::default());
+        let answers = model.ask(&clips.clip(number), &questions, &Decoding::default());
         asked += answers.len();
         right += answers
             .into_iter()

@@ -6,7 +6,9 @@
 use std::{convert::Infallible, env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use anyhow::Context as _;
-use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, Stop};
+use counterpoint_models::{
+    LocalModel, LocalSettings, Material, Model, ModelError, Progress, Stop, Trained, Training, TrainingError,
+};
 
 /// Program beside this one that has models in it.
 const PROGRAM: &str = "counterpoint-with-models";
@@ -50,6 +52,23 @@ pub trait LocalModels: Sync {
         steps: usize,
         device: &str,
     ) -> anyhow::Result<Vec<f32>>;
+
+    /// Trains, and tells how far it is; goes on where an interrupted training of the same folder was.
+    ///
+    /// # Errors
+    /// Settings, clips or a folder that it cannot do with, or the word to stop.
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError>;
+
+    /// Writes a checkpoint with an adapter merged into it.
+    ///
+    /// # Errors
+    /// The adapter fits no layer of the checkpoint, or a file cannot be read or written.
+    fn merge(&self, model: &LocalModel, out: &Path) -> anyhow::Result<()>;
 
     /// What a checkpoint holds and what it takes, without reading a weight.
     ///

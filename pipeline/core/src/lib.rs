@@ -8,6 +8,7 @@
 pub mod corpus;
 pub mod curation;
 pub mod identity;
+pub mod lessons;
 pub mod media_job;
 pub mod ontology;
 pub mod plan;
