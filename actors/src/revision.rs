@@ -46,7 +46,7 @@ impl Revision {
         let settings = by_stage(settings, contents);
         let mut fingerprints = BTreeMap::new();
         let mut above = Fingerprint::default();
-        for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+        for stage in StageName::RUN.into_iter().filter(|stage| *stage != StageName::Fetcher) {
             let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
             hasher.update(&above.0);
             hasher.update(stage.as_str().as_bytes());
@@ -94,9 +94,14 @@ impl Revision {
         }
     }
 
+    /// Its stages, in the order in which a clip meets them.
+    pub fn stages(&self) -> Vec<StageName> {
+        StageName::RUN.to_vec()
+    }
+
     /// Fingerprints of all stages.
     pub fn fingerprints(&self) -> BTreeSet<Fingerprint> {
-        StageName::ALL.into_iter().map(|stage| self.fingerprint(stage)).collect()
+        self.stages().into_iter().map(|stage| self.fingerprint(stage)).collect()
     }
 
     /// Whether records of the two revisions are the same from end to end.
@@ -178,7 +183,7 @@ mod tests {
         let mut changed = settings.clone();
         changed.gate.motion_min = 0.25;
         let after = Revision::new(2, &changed, CONTENTS, BTreeMap::new());
-        for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+        for stage in StageName::RUN.into_iter().filter(|stage| *stage != StageName::Fetcher) {
             let same = before.fingerprint(stage) == after.fingerprint(stage);
             assert_eq!(same, stage < StageName::Gate, "{stage}");
         }
@@ -201,7 +206,7 @@ mod tests {
         let settings = Settings::default();
         let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
         let after = Revision::new(2, &settings, CONTENTS, [(StageName::Fetcher, 1)].into());
-        for stage in StageName::ALL {
+        for stage in StageName::RUN {
             let same = before.fingerprint(stage) == after.fingerprint(stage);
             assert_eq!(same, stage != StageName::Fetcher, "{stage}");
         }

@@ -2,14 +2,17 @@
 //!
 //! Everything here is part of a stage's fingerprint: changed, it makes a new revision. What only decides
 //! how fast or how patiently the pipeline works is [`Effort`], which is part of none; nor are
-//! [`FollowSettings`] and [`FetcherSettings`], which decide when and how clips come.
+//! [`FollowSettings`] and [`FetcherSettings`], which decide when and how clips come, and [`EvaluatorSettings`],
+//! which belong to evaluations.
 
+mod evaluator;
 mod fetcher;
 mod follow;
 
 use std::time::Duration;
 
 use counterpoint_core::media_job::ShortClips;
+pub use evaluator::EvaluatorSettings;
 pub use fetcher::{FetchOutcome, FetchReason, FetcherSettings};
 pub use follow::FollowSettings;
 use serde::{Deserialize, Serialize};

@@ -9,7 +9,7 @@ use std::path::Path;
 use counterpoint_actors::{
     s3::S3Settings,
     settings::{
-        ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings,
+        ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings, FollowSettings,
         GateSettings, SettingError, Settings, SourceSettings,
     },
 };
@@ -53,6 +53,8 @@ pub struct Config {
     pub follow: FollowSettings,
     /// A command that fetches clips.
     pub fetcher: FetcherSettings,
+    /// How models are asked about samples.
+    pub evaluator: EvaluatorSettings,
     /// The topic log.
     pub topics: TopicSettings,
     /// Media objects.
@@ -138,6 +140,7 @@ impl Config {
         store::check(&self.store, &self.s3)?;
         self.follow.check()?;
         self.fetcher.check(&self.source.extensions)?;
+        self.evaluator.check()?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
         SettingError::first_of([

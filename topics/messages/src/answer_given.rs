@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use crate::{RecipeName, RecordId, Split, TraceParent};
+use crate::{ContentHash, RecipeName, RecordId, Split, TraceParent};
 
 /// A model's answer to one question on one sample.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,8 +47,8 @@ pub struct AnswerGiven {
     pub model: String,
     /// What its answers depend on, e.g. the hash of its weights.
     pub identity: String,
-    /// How answers are drawn.
-    pub decoding: String,
+    /// Object that tells what was asked and how: suite, options, splits, decoding, frames.
+    pub evaluation: ContentHash,
     /// Trace of the sample.
     pub sample_trace: Option<TraceParent>,
     /// Trace of the evaluation.

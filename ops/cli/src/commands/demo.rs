@@ -55,7 +55,7 @@ pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome 
         labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
         ontology: folder.join("ontology.json"),
         out: arguments.out.clone(),
-        stages: StageName::ALL.into(),
+        stages: StageName::RUN.into(),
         follow: false,
         materialise: false,
         new_revision: false,

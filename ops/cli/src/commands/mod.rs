@@ -1,6 +1,7 @@
 //! One command a file.
 
 mod ask;
+mod asking;
 mod audit;
 mod bench;
 mod classes;
@@ -8,11 +9,14 @@ mod compose;
 mod curate;
 mod demo;
 mod doctor;
+mod evaluate;
 mod inputs;
 mod model;
 mod prepare;
+mod replay;
 mod run;
 mod sample;
+mod score;
 mod status;
 mod sweep;
 mod topics;
@@ -56,6 +60,9 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
         Command::Bench(bench) => bench::run(&bench, &common, &screen),
         Command::Ask(ask) => ask::run(&ask, &common, local),
         Command::Model(model) => with(local, |local| model::run(&model, &common, local)),
+        Command::Evaluate(evaluate) => evaluate::run(&evaluate, &common, &screen, local),
+        Command::Replay(replay) => replay::run(&replay, &common, &screen, local),
+        Command::Score(score) => score::run(&score, &common),
         Command::Doctor(doctor) => doctor::run(&doctor, &common, local),
     };
     telemetry.shutdown(FLUSH);
@@ -66,6 +73,8 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
 fn needs_local_models(command: &Command) -> bool {
     match command {
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
+        Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
+        Command::Replay(replay) => matches!(replay.checkpoint, ModelName::Local(_)),
         Command::Model(_) => true,
         Command::Doctor(doctor) => doctor.model.is_some(),
         _ => false,

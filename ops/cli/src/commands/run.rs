@@ -93,7 +93,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         config.composer.plan.clone_from(plan);
     }
     let stages: BTreeSet<StageName> = match arguments.stages.as_slice() {
-        [] => StageName::ALL.into(),
+        [] => StageName::RUN.into(),
         stages => stages.iter().copied().collect(),
     };
     if stages.contains(&StageName::Source) && (arguments.clips.is_none() || arguments.labels.is_empty()) {

@@ -75,7 +75,7 @@ pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
 async fn all(run: &ExistingRun, out: &Path, common: &Common) -> Outcome {
     let projection = Projection::of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
     let groups = run.log.groups().await.map_err(anyhow::Error::from)?;
-    let stages = StageName::ALL.into_iter().map(|stage| {
+    let stages = run.revision.stages().into_iter().map(|stage| {
         let wanted = Group { stage, fingerprint: run.revision.fingerprint(stage) };
         let group = groups.iter().find(|group| group.group == wanted);
         Stage {

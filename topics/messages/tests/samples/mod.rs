@@ -460,7 +460,7 @@ fn answer_given() -> AnswerGiven {
         cost_usd: Some(0.001_5),
         model: "openai:http://localhost:8000/v1#omni".into(),
         identity: "omni at temperature 0".into(),
-        decoding: "64 tokens, greedy".into(),
+        evaluation: hash(0x50),
         sample_trace: Some(trace(1)),
         trace: Some(trace(2)),
     }
