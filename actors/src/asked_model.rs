@@ -69,7 +69,9 @@ impl AskedModel {
         let opened = (self.open)().map_err(|error| Fault::Ours(told(&error)))?;
         if opened.facts() != &self.facts {
             let (name, was, is) = (&self.facts.name, &self.facts.identity, &opened.facts().identity);
-            return Err(Fault::Setup(format!("{name} is another model than it was ({was}, now {is}): begin again")));
+            return Err(Fault::Setup(format!(
+                "{name} is another model than it was ({was}, now {is}): begin again"
+            )));
         }
         let opened = Arc::new(opened);
         *thread = Some(Arc::clone(&opened));

@@ -14,8 +14,8 @@ use counterpoint_core::{
 };
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
-    AnswerGiven, Cause, Chosen, ContentHash, Fingerprint, Message, RecordId, SampleComposed, Split, StageName,
-    Tokens, Topic, TraceParent,
+    AnswerGiven, Cause, Chosen, ContentHash, Fingerprint, Message, RecordId, SampleComposed, Split,
+    StageName, Tokens, Topic, TraceParent,
 };
 use counterpoint_models::{Answer, Ask, AskError, Decoding, ModelFacts, Question};
 use counterpoint_telemetry::{span, trace};
@@ -164,7 +164,8 @@ impl Work for AskSample {
 
     fn perform(self, tools: &Tools) -> Result<Answers, Fault> {
         let Assignment { inquiry, model, trace: evaluation, .. } = &*self.assignment;
-        let asking = tools.model.as_ref().ok_or_else(|| Fault::Setup("no model is there to ask".to_owned()))?;
+        let asking =
+            tools.model.as_ref().ok_or_else(|| Fault::Setup("no model is there to ask".to_owned()))?;
         let span = tracing::info_span!(parent: None, span::MODEL_ASK, stage = %STAGE, id = %self.sample.id);
         if let Some(evaluation) = evaluation {
             trace::continue_from(&span, *evaluation);
@@ -217,9 +218,10 @@ impl Stage for Evaluator {
         let sample = sample(record)?;
         let asked = self.open_questions(sample)?;
         let Answers { answers, trace } = outcome;
-        let given = asked.into_iter().zip(answers).map(|(asked, answer)| {
-            self.given(sample, asked, answer, record.received.headers.trace, trace)
-        });
+        let given = asked
+            .into_iter()
+            .zip(answers)
+            .map(|(asked, answer)| self.given(sample, asked, answer, record.received.headers.trace, trace));
         let clip = sample.host().map(|host| host.clip);
         let outputs = given.map(|given| Output {
             topic: Topic::Answers,

@@ -1,7 +1,7 @@
 //! The pipeline: one stage a file, in the order in which a clip meets them, and what runs them.
 //!
-//! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`gate`], [`coordinator`], [`composer`],
-//! [`evaluator`], [`reporter`].
+//! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`prober`], [`gate`], [`coordinator`],
+//! [`composer`], [`evaluator`], [`reporter`].
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
@@ -24,6 +24,7 @@ pub mod later;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;
+pub mod prober;
 pub mod projection;
 pub mod publisher;
 pub mod reporter;

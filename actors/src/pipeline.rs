@@ -26,6 +26,7 @@ use crate::{
     gate::Gate,
     lag::{LagWatch, Reader},
     later::{self, LaterRecord},
+    prober::Prober,
     projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
@@ -34,6 +35,9 @@ use crate::{
     stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
+
+/// Clips whose media are read while the judge is busy with another one.
+const AHEAD: usize = 2;
 
 /// How long to leave a log alone that did not answer.
 pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
@@ -119,9 +123,16 @@ impl Pipeline {
                 let settings = self.settings.decoder.clone();
                 self.begin(stage, process, move || Decoder::new(settings.clone(), fingerprint))
             }
+            StageName::Prober => {
+                let judge = self.tools.model.as_ref()?.facts().clone();
+                let (settings, size) = (self.settings.prober.clone(), self.settings.decoder.size);
+                self.begin(stage, process, move || {
+                    Prober::new(settings.clone(), size, judge.clone(), fingerprint)
+                })
+            }
             StageName::Gate => {
-                let settings = self.settings.gate.clone();
-                self.begin(stage, process, move || Gate::new(settings.clone(), fingerprint))
+                let (settings, is_judged) = (self.settings.gate.clone(), self.revision.has_judge());
+                self.begin(stage, process, move || Gate::new(settings.clone(), is_judged, fingerprint))
             }
             StageName::Coordinator => {
                 let plan = self.plan.clone();
@@ -136,7 +147,7 @@ impl Pipeline {
             }
             StageName::Reporter => self.begin(stage, process, || Reporter),
             // An evaluation has it, with a model of its own.
-            StageName::Prober | StageName::Evaluator => return None,
+            StageName::Evaluator => return None,
         })
     }
 
@@ -156,6 +167,7 @@ impl Pipeline {
             instance: self.instance.clone(),
             concurrency: match stage {
                 StageName::Decoder => self.effort.workers(),
+                StageName::Prober => AHEAD,
                 _ => 1,
             },
             max_records: self.effort.max_records,

@@ -8,6 +8,7 @@
 mod evaluator;
 mod fetcher;
 mod follow;
+mod prober;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use counterpoint_core::media_job::ShortClips;
 pub use evaluator::EvaluatorSettings;
 pub use fetcher::{FetchOutcome, FetchReason, FetcherSettings};
 pub use follow::FollowSettings;
+pub use prober::ProberSettings;
 use serde::{Deserialize, Serialize};
 
 /// What comes out.
@@ -29,6 +31,8 @@ pub struct Settings {
     pub curator: CuratorSettings,
     /// The normal form of media.
     pub decoder: DecoderSettings,
+    /// The judge.
+    pub prober: ProberSettings,
     /// Thresholds.
     pub gate: GateSettings,
     /// Samples.
@@ -259,7 +263,8 @@ impl Settings {
                 "at least one file name ending",
             ),
         ];
-        SettingError::first_of(checks)
+        SettingError::first_of(checks)?;
+        self.prober.check()
     }
 }
 

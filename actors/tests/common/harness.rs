@@ -166,6 +166,7 @@ impl Harness {
             ontology: ContentHash::default(),
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
+            judge: None,
         };
         Revision::new(1, &self.settings, contents, BTreeMap::new())
     }

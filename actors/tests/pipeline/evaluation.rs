@@ -21,9 +21,7 @@ use counterpoint_core::{
     suite::{Condition, Suite},
 };
 use counterpoint_log::{TopicLog, memory::MemoryLog, sqlite::SqliteLog};
-use counterpoint_messages::{
-    DeadLetter, RecipeName, SampleComposed, Split, StageName, Topic,
-};
+use counterpoint_messages::{DeadLetter, RecipeName, SampleComposed, Split, StageName, Topic};
 use counterpoint_models::{
     Answer, AskError, Clip, Decoding, Model, ModelFacts, ModelInput, ModelThread, Question, TokenCounts,
 };
@@ -336,7 +334,9 @@ fn a_sample_on_which_the_model_dies_is_given_up_after_three_attempts_and_the_oth
     let desk = Desk::in_memory();
     let wanted = wanted(&desk.samples(), &desk.splits);
     let samples = desk.samples();
-    let poison = samples.iter().find(|sample| sample.split == Split::Eval && sample.recipe.name() == RecipeName::Aligned);
+    let poison = samples
+        .iter()
+        .find(|sample| sample.split == Split::Eval && sample.recipe.name() == RecipeName::Aligned);
     let poison = poison.unwrap().id.to_string();
     let collected = desk
         .ask("a", None, move |clip, _, _| {

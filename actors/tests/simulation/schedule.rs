@@ -166,6 +166,7 @@ impl Schedule {
             ontology: ContentHash::default(),
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
+            judge: None,
         };
         let revision = Revision::new(1, &settings, contents, BTreeMap::new());
         let clock = Arc::clone(&scheduler);

@@ -361,7 +361,8 @@ fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
 }
 
 fn stages() -> impl TypedValueParser<Value = StageName> {
-    PossibleValuesParser::new(StageName::RUN.map(StageName::as_str)).try_map(|name| name.parse())
+    let stages = counterpoint_actors::revision::stages(true);
+    PossibleValuesParser::new(stages.into_iter().map(StageName::as_str)).try_map(|name| name.parse())
 }
 
 fn recipes() -> impl TypedValueParser<Value = RecipeName> {

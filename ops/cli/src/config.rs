@@ -9,8 +9,8 @@ use std::path::Path;
 use counterpoint_actors::{
     s3::S3Settings,
     settings::{
-        ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings, FollowSettings,
-        GateSettings, SettingError, Settings, SourceSettings,
+        ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings,
+        FollowSettings, GateSettings, ProberSettings, SettingError, Settings, SourceSettings,
     },
 };
 use counterpoint_models::LocalSettings;
@@ -43,6 +43,8 @@ pub struct Config {
     pub curator: CuratorSettings,
     /// The normal form of media.
     pub decoder: DecoderSettings,
+    /// The judge.
+    pub prober: ProberSettings,
     /// Thresholds.
     pub gate: GateSettings,
     /// Samples.
@@ -157,6 +159,7 @@ impl Config {
             source: self.source.clone(),
             curator: self.curator.clone(),
             decoder: self.decoder.clone(),
+            prober: self.prober.clone(),
             gate: self.gate.clone(),
             composer: self.composer.clone(),
         }

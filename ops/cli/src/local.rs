@@ -9,9 +9,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_models::{
-    LocalModel, LocalSettings, Model, ModelError, ModelName, ModelThread, Stop,
-};
+use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, ModelName, ModelThread, Stop};
 
 use crate::config::Config;
 

@@ -139,8 +139,10 @@ mod tests {
 
     #[test]
     fn the_page_is_well_formed_shows_every_row_and_names_no_address() {
-        let confusion =
-            Matrix { names: vec!["Cat".to_owned(), "<Dog>".to_owned()], counts: vec![vec![3, 1], vec![0, 4]] };
+        let confusion = Matrix {
+            names: vec!["Cat".to_owned(), "<Dog>".to_owned()],
+            counts: vec![vec![3, 1], vec![0, 4]],
+        };
         let row = ScoreRow {
             condition: "audio_removed".to_owned(),
             question: "visual".to_owned(),
@@ -161,7 +163,9 @@ mod tests {
         let page = render(&report).unwrap();
         let parsed = Html::parse_document(&page);
         assert!(parsed.errors.is_empty(), "{:?}", parsed.errors);
-        for words in ["audio removed", "87.5\u{a0}%", "50.0 to 100.0", "Answers of &lt;b&gt;", "one &amp; the same"] {
+        for words in
+            ["audio removed", "87.5\u{a0}%", "50.0 to 100.0", "Answers of &lt;b&gt;", "one &amp; the same"]
+        {
             assert!(page.contains(words), "{words}");
         }
         assert!(!page.contains("http://") && page.contains("id=\"confusion-1\""));

@@ -24,8 +24,10 @@ impl Desk {
     /// Samples of a split and of these recipes.
     fn samples(&self, split: &str, recipes: &[&str]) -> Vec<Value> {
         let all = self.workplace.out().samples().into_iter();
-        all.filter(|sample| sample["split"] == split && recipes.iter().any(|recipe| sample["recipe"] == *recipe))
-            .collect()
+        all.filter(|sample| {
+            sample["split"] == split && recipes.iter().any(|recipe| sample["recipe"] == *recipe)
+        })
+        .collect()
     }
 
     /// Writes what a model answers to the picture and the sound question on every sample; its name.
@@ -113,7 +115,10 @@ fn a_model_that_only_looks_is_told_from_one_that_listens_and_the_change_is_liste
         assert_eq!(score["baselines"]["chance"], 0.25);
         assert_eq!(score["constant_answer"], Value::Null);
         let interval = &score["interval"];
-        assert!(interval[0].as_f64().unwrap() <= right && right <= interval[1].as_f64().unwrap(), "{interval}");
+        assert!(
+            interval[0].as_f64().unwrap() <= right && right <= interval[1].as_f64().unwrap(),
+            "{interval}"
+        );
     }
     let heard = &scores["misaligned"]["audio"];
     assert_eq!(heard["n"], misaligned);
@@ -133,7 +138,10 @@ fn a_model_that_only_looks_is_told_from_one_that_listens_and_the_change_is_liste
     assert_eq!(text(&told["previous"]), again);
     assert_eq!(told["flips"], misaligned);
     let compared = &told["comparisons"]["misaligned"]["audio"];
-    assert_eq!((&compared["gained"], &compared["lost"], &compared["n"]), (&json!(misaligned), &json!(0), &json!(misaligned)));
+    assert_eq!(
+        (&compared["gained"], &compared["lost"], &compared["n"]),
+        (&json!(misaligned), &json!(0), &json!(misaligned))
+    );
     assert_eq!((share(compared, "before"), share(compared, "after")), (0.0, 1.0));
     let flips = fs::read_to_string(desk.path("out/flips.csv")).unwrap();
     let mut rows = flips.lines();
@@ -160,7 +168,9 @@ fn a_killed_evaluation_goes_on_and_answers_each_question_once() {
     // Stands still in the middle until it is killed.
     let points = "evaluator::work=10*off->pause";
     let running = desk.evaluate(&knows, "knows").failing(points).start();
-    until("some answers are there", || desk.workplace.out().records()["answers"] > desk.answers("undisturbed").len() as u64);
+    until("some answers are there", || {
+        desk.workplace.out().records()["answers"] > desk.answers("undisturbed").len() as u64
+    });
     running.kill();
     running.wait();
     assert!(!desk.path("knows/answers.jsonl").exists());
@@ -185,7 +195,8 @@ fn a_killed_evaluation_goes_on_and_answers_each_question_once() {
 fn what_cannot_be_asked_is_told_with_what_to_do() {
     let desk = Desk::new();
     let knows = desk.model("knows", truth);
-    let expect = |program: Program, code: i32, words: &[&str]| -> Ended { program.run().ended_with(code, words) };
+    let expect =
+        |program: Program, code: i32, words: &[&str]| -> Ended { program.run().ended_with(code, words) };
     let gone = format!("file:{}", desk.path("gone.jsonl").display());
     expect(desk.evaluate(&gone, "x"), 1, &["gone.jsonl", "cannot be read"]);
     expect(desk.evaluate(&knows, "x").with(["--conditions", "sideways"]), 2, &["sideways", "misaligned"]);
@@ -212,10 +223,12 @@ fn what_cannot_be_asked_is_told_with_what_to_do() {
     let lines = fs::read_to_string(desk.path("knows.jsonl")).unwrap();
     let misaligned = desk.samples("eval", &["misaligned"]);
     let victim = text(&misaligned[0]["sample"]);
-    let kept: String = lines.lines().filter(|line| !line.contains(&victim)).map(|line| format!("{line}\n")).collect();
+    let kept: String =
+        lines.lines().filter(|line| !line.contains(&victim)).map(|line| format!("{line}\n")).collect();
     fs::write(desk.path("lacking.jsonl"), kept).unwrap();
     let lacking = format!("file:{}", desk.path("lacking.jsonl").display());
-    let scores = desk.evaluate(&lacking, "lacking").with(["--json", "--conditions", "misaligned"]).run().done().json();
+    let scores =
+        desk.evaluate(&lacking, "lacking").with(["--json", "--conditions", "misaligned"]).run().done().json();
     let score = &scores["misaligned"]["audio"];
     let n = misaligned.len() as f64;
     assert_eq!((score["missing"].as_u64(), share(score, "accuracy_strict")), (Some(1), (n - 1.0) / n));
@@ -245,20 +258,37 @@ fn runs_without_samples_of_the_split_or_with_one_class_are_refused() {
 fn predictions_on_a_question_file_are_scored() {
     let folder = tempfile::tempdir().unwrap();
     let (qa, predictions) = (folder.path().join("qa.jsonl"), folder.path().join("predictions.jsonl"));
-    let questions = [("audio", "Cat", "Dog"), ("visual", "Cat", "Dog"), ("audio", "Rain", "Door"), ("visual", "Rain", "Door")];
+    let questions = [
+        ("audio", "Cat", "Dog"),
+        ("visual", "Cat", "Dog"),
+        ("audio", "Rain", "Door"),
+        ("visual", "Rain", "Door"),
+    ];
     let lines = questions.iter().enumerate().map(|(number, (kind, answer, target))| {
         json!({"qid": number + 1, "video": "v.mp4", "type": kind, "prompt": "?", "answer": answer, "injected_target": target})
     });
     fs::write(&qa, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
-    let said = [json!({"qid": 1, "prediction": "dog"}), json!({"qid": 2, "prediction": "It is a cat."}), json!({"qid": 3, "prediction": "rain"})];
+    let said = [
+        json!({"qid": 1, "prediction": "dog"}),
+        json!({"qid": 2, "prediction": "It is a cat."}),
+        json!({"qid": 3, "prediction": "rain"}),
+    ];
     fs::write(&predictions, said.map(|line| format!("{line}\n")).concat()).unwrap();
-    let score = || {
-        Program::counterpoint(["score", "--qa"]).with([&qa]).with(["--predictions"]).with([&predictions])
-    };
+    let score =
+        || Program::counterpoint(["score", "--qa"]).with([&qa]).with(["--predictions"]).with([&predictions]);
     let lenient = score().with(["--json"]).run().done().json();
-    assert_eq!((share(&lenient["overall"], "accuracy"), share(&lenient["overall"], "attack_success_rate")), (0.5, 0.25));
-    assert_eq!((share(&lenient["audio"], "accuracy"), share(&lenient["audio"], "attack_success_rate")), (0.5, 0.5));
-    assert_eq!((share(&lenient["visual"], "accuracy"), lenient["visual"]["missing"].as_u64()), (0.5, Some(1)));
+    assert_eq!(
+        (share(&lenient["overall"], "accuracy"), share(&lenient["overall"], "attack_success_rate")),
+        (0.5, 0.25)
+    );
+    assert_eq!(
+        (share(&lenient["audio"], "accuracy"), share(&lenient["audio"], "attack_success_rate")),
+        (0.5, 0.5)
+    );
+    assert_eq!(
+        (share(&lenient["visual"], "accuracy"), lenient["visual"]["missing"].as_u64()),
+        (0.5, Some(1))
+    );
     let strict = score().with(["--json", "--match", "strict"]).run().done().json();
     assert_eq!(share(&strict["visual"], "accuracy"), 0.0);
     let table = score().run().done().stdout;

@@ -80,7 +80,6 @@ fn conditions() -> impl TypedValueParser<Value = Condition> {
 }
 
 fn splits() -> impl TypedValueParser<Value = Split> {
-    PossibleValuesParser::new([Split::Train, Split::Eval].map(Split::as_str)).map(|name| {
-        if name == Split::Train.as_str() { Split::Train } else { Split::Eval }
-    })
+    PossibleValuesParser::new([Split::Train, Split::Eval].map(Split::as_str))
+        .map(|name| if name == Split::Train.as_str() { Split::Train } else { Split::Eval })
 }

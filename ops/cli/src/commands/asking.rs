@@ -180,9 +180,8 @@ impl Subject {
             page: Arc::new(NoPage),
         };
         let media = workers(&config.effort)?;
-        let tools = Arc::new(
-            Tools::new(store, config.places(), media, loudness, publisher).with_model(model),
-        );
+        let tools =
+            Arc::new(Tools::new(store, config.places(), media, loudness, publisher).with_model(model));
         let broker = Broker::of(common.broker.as_deref(), out).map_err(anyhow::Error::from)?;
         let evaluation = Evaluation {
             revision,

@@ -48,8 +48,7 @@ pub fn run(
         let subject = Subject::open(common, &config, &arguments.samples).await?;
         let inquiry = subject.inquiry(&config, suite, &arguments.split)?;
         let model = model(&arguments.model, &config, common, local)?;
-        let asked =
-            subject.ask(inquiry.clone(), model, &config, common, &arguments.samples, screen).await?;
+        let asked = subject.ask(inquiry.clone(), model, &config, common, &arguments.samples, screen).await?;
         Ok::<_, Failure>((asked, inquiry))
     })?;
     let told = write(&asked, &inquiry, &arguments.out)?;
@@ -294,7 +293,8 @@ fn row(condition: &str, question: &str, score: &Score, classes: &[String]) -> Sc
 fn confusion(counts: &BTreeMap<String, BTreeMap<String, u64>>, classes: &[String]) -> Matrix {
     let others = ["yes", "no", NONE_OF_THE_ABOVE, "-"].map(str::to_owned);
     let known = classes.iter().chain(&others);
-    let is_named = |name: &String| counts.contains_key(name) || counts.values().any(|row| row.contains_key(name));
+    let is_named =
+        |name: &String| counts.contains_key(name) || counts.values().any(|row| row.contains_key(name));
     let names: Vec<String> = known.filter(|name| is_named(name)).cloned().collect();
     let count = |right: &String, named: &String| {
         counts.get(right).and_then(|row| row.get(named)).copied().unwrap_or_default()
@@ -344,7 +344,10 @@ mod tests {
     fn nothing_of_an_evaluation_is_named_like_a_condition() {
         assert!("evaluation".parse::<Condition>().is_err());
         assert_eq!((options("audio", 8), options("visual_chain_of_thought", 8)), (8, 8));
-        assert_eq!((options("audio_abstention", 8), options("match", 8), options("visual_open_form", 8)), (9, 2, 0));
+        assert_eq!(
+            (options("audio_abstention", 8), options("match", 8), options("visual_open_form", 8)),
+            (9, 2, 0)
+        );
     }
 
     #[test]

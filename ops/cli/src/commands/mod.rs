@@ -41,14 +41,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Does what the command line says.
 pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Outcome {
     let Arguments { command, common } = arguments;
-    if local.is_none() && needs_local_models(&command) {
+    if local.is_none() && needs_local_models(&command, &common) {
         match become_the_one_with_models()? {}
     }
     let screen = Screen::new();
     let telemetry = telemetry(&command, &common, &screen)?;
     let outcome = match command {
-        Command::Demo(demo) => demo::run(&demo, &common, &screen),
-        Command::Run(run) => run::run(&run, &common, &screen),
+        Command::Demo(demo) => demo::run(&demo, &common, &screen, local),
+        Command::Run(run) => run::run(&run, &common, &screen, local),
         Command::Classes(classes) => classes::run(&classes, &common),
         Command::Curate(curate) => curate::run(&curate, &common, &screen),
         Command::Prepare(prepare) => prepare::run(&prepare, &common, &screen),
@@ -70,8 +70,13 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
 }
 
 /// Whether a command cannot be done without a model that runs in this process.
-fn needs_local_models(command: &Command) -> bool {
+fn needs_local_models(command: &Command, common: &Common) -> bool {
     match command {
+        // What is wrong with the settings is told by the command itself.
+        Command::Run(_) | Command::Demo(_) => config::Config::load(common).is_ok_and(|config| {
+            let judge = config.prober.judge.and_then(|judge| judge.parse().ok());
+            matches!(judge, Some(ModelName::Local(_)))
+        }),
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
         Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
         Command::Replay(replay) => matches!(replay.checkpoint, ModelName::Local(_)),
