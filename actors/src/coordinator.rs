@@ -131,7 +131,11 @@ impl Coordinator {
 
     fn dead(&mut self, letter: &DeadLetter) {
         match letter.stage {
-            StageName::Curator | StageName::Decoder | StageName::Gate | StageName::Coordinator => {
+            StageName::Curator
+            | StageName::Decoder
+            | StageName::Prober
+            | StageName::Gate
+            | StageName::Coordinator => {
                 self.tally.dead += 1;
                 if let Some(clip) = clip_of(letter) {
                     self.ended(clip);
@@ -149,7 +153,10 @@ impl Coordinator {
                     composing.remove(place);
                 }
             }
-            StageName::Fetcher | StageName::Source | StageName::Reporter => self.tally.dead += 1,
+            // An evaluation is no part of the run, and its letters are of no stage that is read here.
+            StageName::Fetcher | StageName::Source | StageName::Reporter | StageName::Evaluator => {
+                self.tally.dead += 1;
+            }
         }
     }
 
