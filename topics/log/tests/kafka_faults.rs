@@ -6,6 +6,7 @@ mod common;
 
 use std::{
     collections::BTreeSet,
+    path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::Duration,
@@ -19,6 +20,7 @@ use counterpoint_log::{
 use counterpoint_messages::{Fingerprint, StageName, Topic};
 use counterpoint_servers::kafka::KafkaSetup;
 use futures::StreamExt;
+use rustix::process::{Pid, Signal, kill_process};
 
 use common::{address, broker, options, random_prefix};
 
@@ -153,17 +155,23 @@ fn a_log_that_is_not_there_is_not_made_by_those_who_only_look() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+async fn a_broker_that_restarts_or_dies_in_the_middle_loses_and_doubles_nothing() {
     let mut server = KafkaSetup::new().start().unwrap();
-    let log = filled(&options(&address(&server), &random_prefix())).await;
+    // Sessions end while it is away: members have to come back by themselves.
+    let log = filled(&impatient(options(&address(&server), &random_prefix()))).await;
     let mut owner = Owner::join(&log, "a").await;
     owner.work(RECORDS / 3).await;
-    let restarting = tokio::task::spawn_blocking(move || {
-        server.restart().unwrap();
-        server
-    });
-    owner.work(RECORDS).await;
-    let _server = restarting.await.unwrap();
+    for (dies, until) in [(false, RECORDS * 2 / 3), (true, RECORDS)] {
+        let restarting = tokio::task::spawn_blocking(move || {
+            if dies {
+                server.kill();
+            }
+            server.restart().unwrap();
+            server
+        });
+        owner.work(until).await;
+        server = restarting.await.unwrap();
+    }
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
     owner.member.leave().await.unwrap();
     let successor = Owner::join(&log, "b").await;
@@ -251,30 +259,41 @@ async fn killed_process() {
     let Some(place) = std::env::var_os(KILLED) else { return };
     let place = place.into_string().unwrap();
     let (brokers, prefix) = place.split_once('/').unwrap();
-    let log = KafkaLog::open(&options(brokers, prefix)).unwrap();
+    let log = KafkaLog::open(&impatient(options(brokers, prefix))).unwrap();
     let mut owner = Owner::join(&log, "a").await;
     owner.work(RECORDS).await;
     std::future::pending::<()>().await;
 }
 
-fn start(brokers: &str, prefix: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed_process", "--ignored"])
+/// Of members that the brokers soon take for dead.
+fn impatient(options: KafkaOptions) -> KafkaOptions {
+    let properties = [("session_timeout_ms", "2000"), ("heartbeat_interval_ms", "200")];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    KafkaOptions { properties: properties.into(), ..options }
+}
+
+/// Starts the process, and waits until it has done some more records than `before`.
+async fn at_work(log: &KafkaLog, place: &(String, String), before: usize) -> Child {
+    let (brokers, prefix) = place;
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed_process", "--ignored", "--nocapture"])
         .env(KILLED, format!("{brokers}/{prefix}"))
         .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    let mut outputs = log.follow(Topic::Samples).skip(before + 5);
+    tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+    child
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_leaves_whole_commits_and_its_namesake_and_others_take_over() {
-    let (brokers, prefix) = (broker(), random_prefix());
-    let log = filled(&options(&brokers, &prefix)).await;
+    let place = (broker(), random_prefix());
+    let log = filled(&options(&place.0, &place.1)).await;
     let mut before = 0;
     for successor in ["a", "b", "a"] {
-        let mut child = start(&brokers, &prefix);
-        let mut outputs = log.follow(Topic::Samples).skip(before + 5);
-        tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+        let mut child = at_work(&log, &place, before).await;
         child.kill().unwrap();
         child.wait().unwrap();
         let owner = Owner::join(&log, successor).await;
@@ -284,6 +303,23 @@ async fn a_killed_process_leaves_whole_commits_and_its_namesake_and_others_take_
         owner.member.leave().await.unwrap();
     }
     let mut owner = Owner::join(&log, "c").await;
+    owner.work(RECORDS).await;
+    assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_process_awakes_to_find_that_another_has_taken_over() {
+    let place = (broker(), random_prefix());
+    let log = filled(&options(&place.0, &place.1)).await;
+    let child = at_work(&log, &place, 0).await;
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+    let mut owner = Owner::join(&log, "b").await;
+    assert!(owner.count < RECORDS, "the process was at work");
+    owner.work(owner.count + 5).await;
+    kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains(&format!("process {}", std::process::id())), "{said}");
     owner.work(RECORDS).await;
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
 }
@@ -304,8 +340,7 @@ fn as_user(brokers: &str, password: &str) -> KafkaOptions {
         ("sasl_username", "reader"),
         ("sasl_password", password),
     ];
-    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    KafkaOptions { properties: properties.into(), ..options(brokers, "users") }
+    with_properties(brokers, properties)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -333,47 +368,83 @@ async fn works(options: &KafkaOptions) {
     member.leave().await.unwrap();
 }
 
-fn run(folder: &std::path::Path, program: &str, arguments: &str) {
+fn run(folder: &Path, program: &str, arguments: &str) {
     let output = Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
     assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Makes `NAME.pem` and its key, for this machine.
+fn certify(folder: &Path, name: &str) {
+    run(
+        folder,
+        "openssl",
+        &format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem -subj /CN=127.0.0.1 \
+             -addext subjectAltName=IP:127.0.0.1"
+        ),
+    );
+}
+
+/// A broker that shows `cert.pem`, made in `folder`.
+fn with_certificate(folder: &Path) -> KafkaSetup {
+    certify(folder, "cert");
+    run(
+        folder,
+        "openssl",
+        "pkcs12 -export -in cert.pem -inkey cert.key -out store.p12 -password pass:secret",
+    );
+    KafkaSetup::new()
+        .property("ssl.keystore.type", "PKCS12")
+        .property("ssl.keystore.location", folder.join("store.p12").to_str().unwrap())
+        .property("ssl.keystore.password", "secret")
+}
+
+fn with_properties<const N: usize>(brokers: &str, properties: [(&str, &str); N]) -> KafkaOptions {
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    KafkaOptions { properties: properties.into(), ..options(brokers, "secured") }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_is_secured_by_a_certificate() {
     let folder = tempfile::tempdir().unwrap();
-    run(
-        folder.path(),
-        "openssl",
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1",
-    );
-    run(
-        folder.path(),
-        "openssl",
-        "pkcs12 -export -in cert.pem -inkey key.pem -out store.p12 -password pass:secret",
-    );
-    let store = folder.path().join("store.p12");
-    let server = KafkaSetup::new()
-        .protocol("SSL")
-        .property("ssl.keystore.type", "PKCS12")
-        .property("ssl.keystore.location", store.to_str().unwrap())
-        .property("ssl.keystore.password", "secret")
-        .start()
-        .unwrap();
-    let secured = |authority: &str| KafkaOptions {
-        properties: [
-            ("security_protocol".to_owned(), "SSL".to_owned()),
-            ("ssl_ca_location".to_owned(), authority.to_owned()),
-        ]
-        .into(),
-        ..options(&address(&server), "secured")
+    let server = with_certificate(folder.path()).protocol("SSL").start().unwrap();
+    certify(folder.path(), "other");
+    let trusting = |authority: &str| {
+        let authority = folder.path().join(authority);
+        with_properties(
+            &address(&server),
+            [("security_protocol", "SSL"), ("ssl_ca_location", authority.to_str().unwrap())],
+        )
     };
-    works(&secured(folder.path().join("cert.pem").to_str().unwrap())).await;
-    run(
-        folder.path(),
-        "openssl",
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout other.key -out other.pem -subj /CN=other",
-    );
-    let error = KafkaLog::open(&secured(folder.path().join("other.pem").to_str().unwrap())).err().unwrap();
+    works(&trusting("cert.pem")).await;
+    let error = KafkaLog::open(&trusting("other.pem")).err().unwrap();
     let text = error.to_string();
     assert!(text.contains("no secure connection") && text.contains("topics.kafka.ssl_"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_proves_a_password_that_the_secured_broker_does_not_keep() {
+    let folder = tempfile::tempdir().unwrap();
+    let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
+    let server = with_certificate(folder.path())
+        .protocol("SASL_SSL")
+        .property("sasl.enabled.mechanisms", "SCRAM-SHA-512")
+        .property("listener.name.clients.scram-sha-512.sasl.jaas.config", login)
+        .user("reader", "right")
+        .start()
+        .unwrap();
+    let authority = folder.path().join("cert.pem");
+    let proving = |password: &str| {
+        let properties = [
+            ("security_protocol", "SASL_SSL"),
+            ("ssl_ca_location", authority.to_str().unwrap()),
+            ("sasl_mechanism", "SCRAM-SHA-512"),
+            ("sasl_username", "reader"),
+            ("sasl_password", password),
+        ];
+        with_properties(&address(&server), properties)
+    };
+    let error = KafkaLog::open(&proving("wrong")).err().unwrap();
+    assert!(error.to_string().contains("refuses the user or the password"), "{error}");
+    works(&proving("right")).await;
 }

@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a transaction of another may keep what was written from being seen: the time-out of
 /// transactions, and then what the brokers take to notice, ten seconds unless they are told otherwise.
-const SETTLED: Duration = Duration::from_secs(30);
+pub(super) const SETTLED: Duration = Duration::from_secs(30);
 /// Records of a compacted topic stay for so long at least, in milliseconds, so that no scan misses a key
 /// that was replaced since it began.
 const COMPACTION_LAG_MS: &str = "3600000";
@@ -122,6 +122,11 @@ impl Cluster {
         self.watermarks(&self.written, topic, partition)
     }
 
+    /// The offset behind all that is decided of a partition: where the first open transaction begins.
+    pub(super) fn decided_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        Ok(self.watermarks(&self.committed, topic, partition)?.1)
+    }
+
     fn watermarks(
         &self,
         client: &BaseConsumer<Complaints>,
@@ -146,17 +151,24 @@ impl Cluster {
     pub(super) fn settle(&self, topic: Topic, partition: u32, end: i64) -> Result<(), LogError> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(2);
-        while self.watermarks(&self.committed, topic, partition)?.1 < end {
+        while self.decided_end(topic, partition)? < end {
             if start.elapsed() > SETTLED {
-                return Err(self.place.unavailable(format!(
-                    "a transaction on {topic}/{partition} has been open for more than {SETTLED:?}; a broker that \
-                     crashed may have left it hanging: kafka-transactions.sh find-hanging shows it, abort ends it"
-                )));
+                return Err(self.hanging(topic, partition));
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
         }
         Ok(())
+    }
+
+    /// What is to be said of a transaction that nobody ends.
+    pub(super) fn hanging(&self, topic: Topic, partition: u32) -> LogError {
+        let name = self.topic(topic);
+        self.place.unavailable(format!(
+            "a transaction on topic {name}, partition {partition} has been open for more than {SETTLED:?}, and nothing \
+             behind it can be read; a broker that crashed may have left it hanging: kafka-transactions.sh \
+             find-hanging shows it, abort ends it"
+        ))
     }
 
     /// The end of a partition as it is now, with everything before it settled.

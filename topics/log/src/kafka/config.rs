@@ -162,6 +162,14 @@ pub(super) fn reader(base: &ClientConfig, group: &str) -> ClientConfig {
     config
 }
 
+/// Of a client that asks what a group has committed, and waits for what is about to be.
+pub(super) fn asker(base: &ClientConfig, group: &str) -> ClientConfig {
+    let mut config = surveyor(base, "read_committed");
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
+    config
+}
+
 /// Of a client that asks for ends of partitions: of all that was written, or of what is committed.
 pub(super) fn surveyor(base: &ClientConfig, isolation: &str) -> ClientConfig {
     let mut config = base.clone();

@@ -28,6 +28,7 @@ mod lock;
 mod member;
 mod reader;
 mod records;
+mod stalls;
 mod state;
 mod transactions;
 mod work;
@@ -39,7 +40,7 @@ use counterpoint_messages::Topic;
 use parking_lot::Mutex;
 
 pub use self::config::KafkaOptions;
-use self::{cluster::Cluster, transactions::Transactions};
+use self::{cluster::Cluster, groups::Askers, transactions::Transactions};
 use crate::{
     EventStream, GroupDescription, LogError, Member, Membership, Outgoing, RecordStream, TopicDescription,
     TopicLog, checks,
@@ -49,6 +50,7 @@ use crate::{
 pub struct KafkaLog {
     cluster: Arc<Cluster>,
     appends: Arc<Mutex<Transactions>>,
+    askers: Arc<Askers>,
 }
 
 impl KafkaLog {
@@ -61,7 +63,7 @@ impl KafkaLog {
     pub fn open(options: &KafkaOptions) -> Result<Self, LogError> {
         let cluster = Arc::new(Cluster::open(options)?);
         let appends = Arc::new(Mutex::new(Transactions::new(&cluster, cluster.appender())));
-        Ok(Self { cluster, appends })
+        Ok(Self { cluster, appends, askers: Arc::default() })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -105,6 +107,7 @@ impl TopicLog for KafkaLog {
     }
 
     async fn groups(&self) -> Result<Vec<GroupDescription>, LogError> {
-        self.blocking(groups::describe).await
+        let askers = Arc::clone(&self.askers);
+        self.blocking(move |cluster| groups::describe(cluster, &askers)).await
     }
 }

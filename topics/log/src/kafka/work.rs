@@ -278,8 +278,8 @@ impl Worker {
             )));
         }
         let is_whole = self.lock.locks() == Locks::Whole;
-        let other =
-            members.iter().find(|seen| is_whole && seen.holds && Some(&seen.id) != self.member.as_ref());
+        // One that is named like this member may be itself: after an absence it has joined under another id.
+        let other = members.iter().find(|seen| is_whole && seen.holds && !self.is_named_like(&seen.id));
         Ok(match (own, other) {
             (Some(own), _) if own.holds || !is_whole => Place::Mine,
             (_, Some(other)) => Place::Anothers(other.process.clone()),
