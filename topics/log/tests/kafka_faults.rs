@@ -5,7 +5,7 @@
 mod common;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     path::Path,
     process::{Child, Command, Stdio},
     sync::Arc,
@@ -13,8 +13,8 @@ use std::{
 };
 
 use counterpoint_log::{
-    Commit, Epoch, Event, EventStream, Group, Headers, LogError, Member, Membership, Outgoing, StateEntry,
-    TopicLog,
+    Commit, Epoch, Event, EventStream, Group, Headers, LogError, Member, Membership, Outgoing, Received,
+    StateEntry, TopicLog,
     kafka::{KafkaLog, KafkaOptions},
 };
 use counterpoint_messages::{Fingerprint, StageName, Topic};
@@ -25,9 +25,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use common::{address, broker, options, random_prefix};
 
 const RECORDS: usize = 300;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
-fn record(topic: Topic, partition: u32, value: usize) -> Outgoing {
+fn outgoing(topic: Topic, partition: u32, value: usize) -> Outgoing {
     let text = value.to_string();
     Outgoing { topic, partition, key: text.clone().into(), value: text.into(), headers: Headers::default() }
 }
@@ -53,47 +53,58 @@ struct Owner {
     member: Box<dyn Member>,
     epoch: Epoch,
     count: usize,
+    /// Records that are still to be done.
+    read: VecDeque<Received>,
 }
 
 impl Owner {
     async fn join(log: &KafkaLog, instance: &str) -> Self {
         let (events, member) = log.join(membership(instance, true)).await.unwrap();
-        let mut owner = Self { events, member, epoch: Epoch(0), count: 0 };
+        let mut owner = Self { events, member, epoch: Epoch(0), count: 0, read: VecDeque::new() };
         owner.assigned().await;
         owner
-    }
-
-    async fn next(&mut self) -> Result<Event, LogError> {
-        let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
-        next.expect("something should happen").expect("the stream should go on")
     }
 
     /// Waits for an assignment, whatever passes meanwhile.
     async fn assigned(&mut self) {
         loop {
             match self.next().await {
-                Ok(Event::Assigned { epoch, state, .. }) => {
-                    self.epoch = epoch;
-                    self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
-                    return;
-                }
-                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
-                Ok(_) => {}
-                Err(error) => assert!(error.is_passing(), "{error}"),
+                Next::Assigned => return,
+                Next::Fenced(holder) => panic!("fenced by {holder}"),
+                Next::Other => {}
             }
         }
     }
 
-    async fn one(&mut self, value: usize, position: counterpoint_log::Position) -> Result<(), LogError> {
+    /// Takes what comes next.
+    async fn next(&mut self) -> Next {
+        let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
+        match next.expect("something should happen").expect("the stream should go on") {
+            Ok(Event::Assigned { epoch, state, .. }) => {
+                self.epoch = epoch;
+                self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
+                self.read.clear();
+                return Next::Assigned;
+            }
+            Ok(Event::Records(records)) => self.read.extend(records),
+            Ok(Event::Fenced { holder }) => return Next::Fenced(holder),
+            Ok(Event::Waiting { .. } | Event::CaughtUp | Event::Revoked { .. }) => {}
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
+        Next::Other
+    }
+
+    async fn one(&mut self, record: &Received) -> Result<(), LogError> {
+        let value = number(&record.value);
         assert_eq!(value, self.count, "each record comes once, in order");
         let commit = Commit {
-            outputs: vec![record(Topic::Samples, 0, value)],
+            outputs: vec![outgoing(Topic::Samples, 0, value)],
             state: vec![StateEntry {
                 partition: 0,
                 key: b"count".to_vec(),
                 value: Some((value + 1).to_string().into()),
             }],
-            positions: vec![(Topic::Clips, 0, position)],
+            positions: vec![(Topic::Clips, 0, record.position)],
         };
         self.member.commit(self.epoch, commit).await?;
         self.count = value + 1;
@@ -102,26 +113,29 @@ impl Owner {
 
     /// Works until the count is reached, going back to what is committed after every passing fault.
     async fn work(&mut self, until: usize) {
-        'assigned: while self.count < until {
-            match self.next().await {
-                Ok(Event::Records(records)) => {
-                    for record in records.into_iter().take(until - self.count) {
-                        if let Err(error) = self.one(number(&record.value), record.position).await {
-                            assert!(error.is_passing(), "{error}");
-                            while let Err(error) = self.member.abort(self.epoch).await {
-                                assert!(error.is_passing(), "{error}");
-                            }
-                            self.assigned().await;
-                            continue 'assigned;
-                        }
-                    }
+        while self.count < until {
+            let Some(record) = self.read.pop_front() else {
+                if let Next::Fenced(holder) = self.next().await {
+                    panic!("fenced by {holder}");
                 }
-                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
-                Ok(_) => {}
-                Err(error) => assert!(error.is_passing(), "{error}"),
+                continue;
+            };
+            if let Err(error) = self.one(&record).await {
+                assert!(error.is_passing(), "{error}");
+                while let Err(error) = self.member.abort(self.epoch).await {
+                    assert!(error.is_passing(), "{error}");
+                }
+                self.assigned().await;
             }
         }
     }
+}
+
+/// What an owner was told.
+enum Next {
+    Assigned,
+    Fenced(String),
+    Other,
 }
 
 async fn written(log: &KafkaLog) -> Vec<usize> {
@@ -130,7 +144,7 @@ async fn written(log: &KafkaLog) -> Vec<usize> {
 
 async fn filled(options: &KafkaOptions) -> KafkaLog {
     let log = KafkaLog::open(options).unwrap();
-    log.append((0..RECORDS).map(|input| record(Topic::Clips, 0, input)).collect()).await.unwrap();
+    log.append((0..RECORDS).map(|input| outgoing(Topic::Clips, 0, input)).collect()).await.unwrap();
     log
 }
 
@@ -188,14 +202,13 @@ async fn of_two_processes_with_one_name_the_newer_fences_the_older() {
     let mut newer = Owner::join(&other, "same").await;
     assert_eq!(newer.count, 3);
     let state = StateEntry { partition: 0, key: b"count".to_vec(), value: None };
-    let late = Commit { outputs: vec![record(Topic::Samples, 0, 99)], state: vec![state], positions: vec![] };
+    let late =
+        Commit { outputs: vec![outgoing(Topic::Samples, 0, 99)], state: vec![state], positions: vec![] };
     let error = older.member.commit(older.epoch, late).await.unwrap_err();
     assert!(matches!(error, LogError::Fenced { .. }), "{error}");
     let holder = loop {
-        match older.next().await {
-            Ok(Event::Fenced { holder }) => break holder,
-            Ok(_) => {}
-            Err(error) => assert!(error.is_passing(), "{error}"),
+        if let Next::Fenced(holder) = older.next().await {
+            break holder;
         }
     };
     assert!(holder.contains("the same name") && holder.contains("topics.instance"), "{holder}");
@@ -360,7 +373,7 @@ async fn a_user_with_the_right_password_works_and_one_with_a_wrong_one_is_told()
 /// Reads back what it writes, and owns a group.
 async fn works(options: &KafkaOptions) {
     let log: Arc<dyn TopicLog> = Arc::new(KafkaLog::open(options).unwrap());
-    log.append(vec![record(Topic::Samples, 0, 7)]).await.unwrap();
+    log.append(vec![outgoing(Topic::Samples, 0, 7)]).await.unwrap();
     let read: Vec<_> = log.scan(Topic::Samples).collect().await;
     assert_eq!(number(&read[0].as_ref().unwrap().value), 7);
     let (mut events, member) = log.join(membership("a", true)).await.unwrap();

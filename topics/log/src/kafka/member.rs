@@ -200,6 +200,7 @@ impl Session for KafkaSession {
                 Standing::Left => return Ok(Claim::Left),
                 Standing::Joining => self.wait().await,
                 Standing::Fenced => return Ok(Claim::Lost(self.twin().await)),
+                Standing::Lost(holder) => return Ok(Claim::Lost(holder)),
                 Standing::Holds(locks) => {
                     if let Some(epoch) = self.take(locks).await? {
                         return Ok(Claim::Granted(epoch));

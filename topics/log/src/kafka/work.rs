@@ -58,8 +58,6 @@ pub(super) struct Worker {
     lock: Arc<Lock>,
     transactions: Transactions,
     epoch: Option<Epoch>,
-    /// Who took the group over, once that is known.
-    successor: Option<String>,
     /// Whether what the last commit came to is not known.
     in_doubt: bool,
     /// What the brokers call this member.
@@ -79,7 +77,6 @@ impl Worker {
             lock: Arc::clone(lock),
             transactions: Transactions::new(cluster, lock.member().to_owned()),
             epoch: None,
-            successor: None,
             in_doubt: false,
             member: None,
         };
@@ -228,8 +225,8 @@ impl Worker {
 
     /// The locks that the member has under this epoch.
     fn require(&mut self, epoch: Epoch) -> Result<BTreeSet<u32>, LogError> {
-        if let Some(holder) = &self.successor {
-            return Err(self.fenced(holder.clone()));
+        if let Some(holder) = self.lock.successor() {
+            return Err(self.fenced(holder));
         }
         match (self.epoch, self.lock.claimed()) {
             (Some(own), Some(locks)) if own == epoch => Ok(locks),
@@ -248,8 +245,7 @@ impl Worker {
             match self.place() {
                 Ok(Place::Mine) => return Ok(()),
                 Ok(Place::Anothers(holder)) => {
-                    self.successor = Some(holder.clone());
-                    self.lock.changed();
+                    self.lock.lose(&holder);
                     return Err(self.fenced(holder));
                 }
                 // Thrown out, and nobody came: it joins again by itself.
