@@ -45,7 +45,8 @@ impl Kafka {
 #[async_trait]
 impl Engine for Kafka {
     async fn open(&self) -> Arc<dyn TopicLog> {
-        self.open(&[("heartbeat_interval_ms", "200")])
+        // Nobody is taken for dead but the sleeper.
+        self.open(&[("heartbeat_interval_ms", "200"), ("session_timeout_ms", "240000")])
     }
 
     async fn open_and_suspend(&self) -> Arc<dyn TopicLog> {

@@ -1,4 +1,4 @@
-//! What becomes of members when brokers go away, processes die, names clash and users are refused.
+//! What becomes of members and readers when brokers go away, processes die and names clash.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
@@ -6,9 +6,7 @@ mod common;
 
 use std::{
     collections::{BTreeSet, VecDeque},
-    path::Path,
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
@@ -20,6 +18,10 @@ use counterpoint_log::{
 use counterpoint_messages::{Fingerprint, StageName, Topic};
 use counterpoint_servers::kafka::KafkaSetup;
 use futures::StreamExt;
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use rustix::process::{Pid, Signal, kill_process};
 
 use common::{address, broker, options, random_prefix};
@@ -194,6 +196,33 @@ async fn a_broker_that_restarts_or_dies_in_the_middle_loses_and_doubles_nothing(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_was_open_when_the_broker_died_holds_readers_up_until_it_ends_by_itself() {
+    let mut server = KafkaSetup::new().start().unwrap();
+    let options = options(&address(&server), &random_prefix());
+    let log = KafkaLog::open(&options).unwrap();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &options.brokers).set("transactional.id", "lost");
+    config.set("transaction.timeout.ms", "5000");
+    let writer: BaseProducer = config.create().unwrap();
+    writer.init_transactions(PATIENCE).unwrap();
+    writer.begin_transaction().unwrap();
+    let topic = format!("{}.{}", options.prefix, Topic::Samples);
+    writer.send(BaseRecord::to(&topic).partition(0).key("k").payload("1")).unwrap();
+    // Never committed. What is delivered is written: the transaction is open.
+    writer.flush(PATIENCE).unwrap();
+    server.kill();
+    // Nothing of the writer is left that could end it.
+    drop(writer);
+    server.restart().unwrap();
+    let mut outputs = log.follow(Topic::Samples);
+    while let Err(error) = log.append(vec![outgoing(Topic::Samples, 0, 2)]).await {
+        assert!(error.is_passing(), "{error}");
+    }
+    let first = tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(number(&first.value), 2, "what was never committed is never seen");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_processes_with_one_name_the_newer_fences_the_older() {
     let options = options(&broker(), &random_prefix());
     let (log, other) = (filled(&options).await, KafkaLog::open(&options).unwrap());
@@ -335,129 +364,4 @@ async fn a_suspended_process_awakes_to_find_that_another_has_taken_over() {
     assert!(!ended.status.success() && said.contains(&format!("process {}", std::process::id())), "{said}");
     owner.work(RECORDS).await;
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
-}
-
-/// Users and what they may know, as the broker is told.
-fn with_users() -> KafkaSetup {
-    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required user_reader=\"right\";";
-    KafkaSetup::new()
-        .protocol("SASL_PLAINTEXT")
-        .property("sasl.enabled.mechanisms", "PLAIN")
-        .property("listener.name.clients.plain.sasl.jaas.config", login)
-}
-
-fn as_user(brokers: &str, password: &str) -> KafkaOptions {
-    let properties = [
-        ("security_protocol", "SASL_PLAINTEXT"),
-        ("sasl_mechanism", "PLAIN"),
-        ("sasl_username", "reader"),
-        ("sasl_password", password),
-    ];
-    with_properties(brokers, properties)
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_with_the_right_password_works_and_one_with_a_wrong_one_is_told() {
-    let server = with_users().start().unwrap();
-    let error = KafkaLog::open(&as_user(&address(&server), "wrong")).err().unwrap();
-    assert!(matches!(error, LogError::Invalid { .. }), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("refuses the user or the password") && text.contains("topics.kafka.sasl_"),
-        "{text}"
-    );
-    assert!(!text.contains("wrong"), "{text}");
-    works(&as_user(&address(&server), "right")).await;
-}
-
-/// Reads back what it writes, and owns a group.
-async fn works(options: &KafkaOptions) {
-    let log: Arc<dyn TopicLog> = Arc::new(KafkaLog::open(options).unwrap());
-    log.append(vec![outgoing(Topic::Samples, 0, 7)]).await.unwrap();
-    let read: Vec<_> = log.scan(Topic::Samples).collect().await;
-    assert_eq!(number(&read[0].as_ref().unwrap().value), 7);
-    let (mut events, member) = log.join(membership("a", true)).await.unwrap();
-    assert!(matches!(events.next().await, Some(Ok(Event::Assigned { .. }))));
-    member.leave().await.unwrap();
-}
-
-fn run(folder: &Path, program: &str, arguments: &str) {
-    let output = Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// Makes `NAME.pem` and its key, for this machine.
-fn certify(folder: &Path, name: &str) {
-    run(
-        folder,
-        "openssl",
-        &format!(
-            "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout {name}.key -out {name}.pem -subj /CN=127.0.0.1 \
-             -addext subjectAltName=IP:127.0.0.1"
-        ),
-    );
-}
-
-/// A broker that shows `cert.pem`, made in `folder`.
-fn with_certificate(folder: &Path) -> KafkaSetup {
-    certify(folder, "cert");
-    run(
-        folder,
-        "openssl",
-        "pkcs12 -export -in cert.pem -inkey cert.key -out store.p12 -password pass:secret",
-    );
-    KafkaSetup::new()
-        .property("ssl.keystore.type", "PKCS12")
-        .property("ssl.keystore.location", folder.join("store.p12").to_str().unwrap())
-        .property("ssl.keystore.password", "secret")
-}
-
-fn with_properties<const N: usize>(brokers: &str, properties: [(&str, &str); N]) -> KafkaOptions {
-    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    KafkaOptions { properties: properties.into(), ..options(brokers, "secured") }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_is_secured_by_a_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    let server = with_certificate(folder.path()).protocol("SSL").start().unwrap();
-    certify(folder.path(), "other");
-    let trusting = |authority: &str| {
-        let authority = folder.path().join(authority);
-        with_properties(
-            &address(&server),
-            [("security_protocol", "SSL"), ("ssl_ca_location", authority.to_str().unwrap())],
-        )
-    };
-    works(&trusting("cert.pem")).await;
-    let error = KafkaLog::open(&trusting("other.pem")).err().unwrap();
-    let text = error.to_string();
-    assert!(text.contains("no secure connection") && text.contains("topics.kafka.ssl_"), "{text}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_proves_a_password_that_the_secured_broker_does_not_keep() {
-    let folder = tempfile::tempdir().unwrap();
-    let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
-    let server = with_certificate(folder.path())
-        .protocol("SASL_SSL")
-        .property("sasl.enabled.mechanisms", "SCRAM-SHA-512")
-        .property("listener.name.clients.scram-sha-512.sasl.jaas.config", login)
-        .user("reader", "right")
-        .start()
-        .unwrap();
-    let authority = folder.path().join("cert.pem");
-    let proving = |password: &str| {
-        let properties = [
-            ("security_protocol", "SASL_SSL"),
-            ("ssl_ca_location", authority.to_str().unwrap()),
-            ("sasl_mechanism", "SCRAM-SHA-512"),
-            ("sasl_username", "reader"),
-            ("sasl_password", password),
-        ];
-        with_properties(&address(&server), properties)
-    };
-    let error = KafkaLog::open(&proving("wrong")).err().unwrap();
-    assert!(error.to_string().contains("refuses the user or the password"), "{error}");
-    works(&proving("right")).await;
 }

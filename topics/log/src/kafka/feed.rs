@@ -113,7 +113,7 @@ impl Drop for Feeding {
 
 impl Feed {
     fn fill(&self, cluster: &Arc<Cluster>, topic: Topic, from: &[(u32, Position)]) {
-        let reader = match Reader::open(cluster, topic).and_then(|reader| {
+        let reader = match Reader::following(cluster, topic).and_then(|reader| {
             reader.read_from(from)?;
             Ok(reader)
         }) {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -15,11 +16,11 @@ use rdkafka::{
     groups::GroupInfo,
 };
 
-use super::{cluster::Cluster, config, fault::Complaints};
+use super::{cluster::Cluster, config, fault::Complaints, gaps::Gaps};
 use crate::{Group, GroupDescription, LogError, Position, checks};
 
 /// How long the brokers may take to answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long a group may take to agree on who holds what.
 const AGREEMENT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -63,15 +64,19 @@ fn assigns(assignment: &[u8]) -> bool {
     assignment.get(2..6).is_some_and(|topics| topics != [0; 4])
 }
 
-/// Clients that ask what groups have committed, one for each: a client asks only for the group whose name it
-/// was made with. They are kept, so that whoever looks every few seconds does not connect as often.
+/// Looks at groups from outside. Its clients are kept, so that whoever looks every few seconds does not connect as
+/// often.
 #[derive(Default)]
-pub(super) struct Askers(Mutex<BTreeMap<String, Arc<BaseConsumer<Complaints>>>>);
+pub(super) struct Observer {
+    /// One for each group: a client asks only for the group whose name it was made with.
+    askers: Mutex<BTreeMap<String, Arc<BaseConsumer<Complaints>>>>,
+    gaps: Gaps,
+}
 
-impl Askers {
-    fn of(&self, cluster: &Cluster, group: Group) -> Result<Arc<BaseConsumer<Complaints>>, LogError> {
+impl Observer {
+    fn asker(&self, cluster: &Cluster, group: Group) -> Result<Arc<BaseConsumer<Complaints>>, LogError> {
         let name = cluster.group(group);
-        let mut askers = self.0.lock();
+        let mut askers = self.askers.lock();
         if let Some(asker) = askers.get(&name) {
             return Ok(Arc::clone(asker));
         }
@@ -84,21 +89,24 @@ impl Askers {
 
     /// Forgets those of groups that are gone.
     fn keep(&self, is_there: impl Fn(&str) -> bool) {
-        self.0.lock().retain(|name, _| is_there(name));
+        self.askers.lock().retain(|name, _| is_there(name));
     }
 }
 
 /// Every group of the log that has committed a position.
-pub(super) fn describe(cluster: &Arc<Cluster>, askers: &Askers) -> Result<Vec<GroupDescription>, LogError> {
+pub(super) fn describe(
+    cluster: &Arc<Cluster>,
+    observer: &Observer,
+) -> Result<Vec<GroupDescription>, LogError> {
     let list = cluster.client().fetch_group_list(None, ANSWER);
     let list = list.map_err(|error| cluster.place.fault(&error))?;
-    askers.keep(|name| list.groups().iter().any(|found| found.name() == name));
+    observer.keep(|name| list.groups().iter().any(|found| found.name() == name));
     let mut described = Vec::new();
     for found in list.groups() {
         let Some(group) = cluster.parse_group(found.name()) else { continue };
-        let committed = committed(cluster, askers, group)?;
+        let committed = committed(cluster, observer, group)?;
         if !committed.is_empty() {
-            let lag_by_topic = lag(cluster, &committed)?;
+            let lag_by_topic = lag(cluster, &observer.gaps, &committed)?;
             let lag = lag_by_topic.iter().fold(0_u64, |sum, (_, lag)| sum.saturating_add(*lag));
             let holder = holder(cluster, found)?;
             described.push(GroupDescription { group, holder, lag, lag_by_topic });
@@ -136,7 +144,7 @@ pub(super) fn holders(members: Vec<Seen>) -> Option<String> {
 /// The positions that a group has committed.
 fn committed(
     cluster: &Cluster,
-    askers: &Askers,
+    observer: &Observer,
     group: Group,
 ) -> Result<Vec<(Topic, u32, Position)>, LogError> {
     let places: Vec<_> = Topic::MESSAGES
@@ -149,7 +157,7 @@ fn committed(
     for (topic, partition) in &places {
         list.add_partition(&cluster.topic(*topic), i32::try_from(*partition).unwrap_or(i32::MAX));
     }
-    let committed = askers.of(cluster, group)?.committed_offsets(list, ANSWER);
+    let committed = observer.asker(cluster, group)?.committed_offsets(list, ANSWER);
     let committed = committed.map_err(|error| cluster.place.fault(&error))?;
     Ok(places
         .into_iter()
@@ -163,19 +171,32 @@ fn committed(
         .collect())
 }
 
-/// Records behind the positions, in all partitions of each topic of which any was committed.
-fn lag(cluster: &Cluster, committed: &[(Topic, u32, Position)]) -> Result<Vec<(Topic, u64)>, LogError> {
+/// Records behind the positions, in all partitions of each topic of which any was committed. Where there is none, and
+/// no transaction is open, that is 0; else it is the distance to the end.
+fn lag(
+    cluster: &Arc<Cluster>,
+    gaps: &Gaps,
+    committed: &[(Topic, u32, Position)],
+) -> Result<Vec<(Topic, u64)>, LogError> {
     let mut topics: Vec<_> = committed.iter().map(|(topic, ..)| *topic).collect();
     topics.dedup();
     let behind = |topic: Topic| {
-        let mut lag = 0_u64;
+        let (mut undecided, mut decided) = (BTreeMap::new(), BTreeMap::new());
         for partition in 0..checks::partitions_of(topic, cluster.partitions) {
-            let position = committed
-                .iter()
-                .find(|(t, p, _)| (*t, *p) == (topic, partition))
-                .map(|(.., position)| *position);
-            lag = lag.saturating_add(cluster.behind(topic, partition, position.unwrap_or(Position(0)))?);
+            let found = committed.iter().find(|(t, p, _)| (*t, *p) == (topic, partition));
+            let next = found.map_or(0, |(.., position)| i64::try_from(position.0).unwrap_or(i64::MAX));
+            let (first, end) = cluster.ends(topic, partition)?;
+            let stretch = next.max(first)..end;
+            if stretch.is_empty() {
+                continue;
+            }
+            let is_decided = cluster.decided_end(topic, partition)? >= end;
+            if is_decided { &mut decided } else { &mut undecided }.insert(partition, stretch);
         }
+        let filled = gaps.filled(cluster, topic, &decided)?;
+        decided.retain(|partition, _| filled.contains(partition));
+        let length = |stretch: &Range<i64>| stretch.end.saturating_sub(stretch.start).unsigned_abs();
+        let lag = decided.values().chain(undecided.values()).map(length).fold(0, u64::saturating_add);
         Ok((topic, lag))
     };
     topics.into_iter().map(behind).collect()

@@ -23,7 +23,7 @@ use super::{
 use crate::{Group, LogError, failpoints};
 
 /// How long one step of a transaction is waited for: longer than a transaction can stay open.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How often a client that cannot take more is asked again.
 const PAUSE: Duration = Duration::from_millis(1);
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{Commit, Epoch, Group, LogError};
 
 /// How long the brokers may take to agree on who belongs to a group.
-const AGREEMENT: Duration = Duration::from_secs(10);
+const AGREEMENT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often the client is served while there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
