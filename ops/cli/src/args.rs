@@ -77,7 +77,9 @@ pub enum Command {
     Bench(bench::Bench),
     /// Ask a model one question about a media file
     Ask(models::Ask),
-    /// Run or tune a model on tensors
+    /// Teach a model on the samples of a run: an adapter, or a tiny model from nothing
+    Train(models::Train),
+    /// Run or tune a model on tensors, or merge an adapter into it
     Model(models::OnModel),
     /// Ask a model about the samples of a run, and score what it answers; given again, it continues
     Evaluate(evaluation::Evaluate),

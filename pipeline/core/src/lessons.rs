@@ -114,7 +114,10 @@ impl LessonKind {
         };
         let queries = [Stream::Visual, Stream::Audio].into_iter().flat_map(of_stream).chain([Query::Match]);
         let texts = queries.map(|query| query.text(classes, wording));
-        texts.chain([OVERALL, NOTHING, "Yes", "No"].map(str::to_owned)).chain(classes.iter().cloned()).collect()
+        texts
+            .chain([OVERALL, NOTHING, "Yes", "No"].map(str::to_owned))
+            .chain(classes.iter().cloned())
+            .collect()
     }
 }
 
@@ -138,7 +141,8 @@ fn absent<'a>(sample: &'a SampleComposed, stream: Stream, classes: &'a [String])
     };
     let other = streams(sample).into_iter().map(|(_, class)| class).find(|class| !is_there(class));
     let absent: Vec<&str> = classes.iter().map(String::as_str).filter(|class| !is_there(class)).collect();
-    let number = sample.id.0.iter().fold(stream as usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte));
+    let number =
+        sample.id.0.iter().fold(stream as usize, |sum, byte| sum.wrapping_mul(31) + usize::from(*byte));
     other.or_else(|| absent.get(number % absent.len().max(1)).copied())
 }
 

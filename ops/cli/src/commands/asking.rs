@@ -1,6 +1,6 @@
 //! What `evaluate` and `replay` share: a run's samples, a model, and asking the one about the other.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
@@ -11,13 +11,16 @@ use counterpoint_actors::{
     pipeline::RunningPipeline,
     projection::samples_of,
     publisher::Publisher,
+    revision::Revision,
     store::Store,
+    teaching::Teaching,
 };
 use counterpoint_core::{
     media_job::SampleRequest,
+    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
-use counterpoint_log::Broker;
+use counterpoint_log::{Broker, TopicLog};
 use counterpoint_messages::{
     ContentHash, DeadLetter, FormatLevel, RecordId, SampleComposed, Split, StageName, Topic,
 };
@@ -116,13 +119,8 @@ impl Subject {
         if options.len() < 2 {
             return Err(Failure::Failed(SuiteError::TooFewClasses { count: options.len() }.into()));
         }
-        let settings = &config.evaluator;
-        let size = match settings.size {
-            Some(size) => size,
-            None => setting(&self.run.revision, "decoder", "size")?.parse().context("size of the run")?,
-        };
-        let request = SampleRequest { frames_per_second: settings.frames_per_second, size, rate: RATE };
-        Ok(Inquiry { suite, options, splits: splits.to_vec(), decoding: settings.decoding.clone(), request })
+        let (request, decoding) = (self.request(config)?, config.evaluator.decoding.clone());
+        Ok(Inquiry { suite, options, splits: splits.to_vec(), decoding, request })
     }
 
     /// Classes of all samples, in the order of the alphabet.
@@ -133,6 +131,37 @@ impl Subject {
         });
         let classes: std::collections::BTreeSet<_> = named.cloned().collect();
         classes.into_iter().collect()
+    }
+
+    /// The samples of the train split as what a model is taught on; of `may_learn` alone, if there are such classes.
+    pub fn teaching(
+        self,
+        config: &Config,
+        may_learn: Option<&BTreeSet<String>>,
+        out: &Path,
+    ) -> Result<Teaching, Failure> {
+        let classes = self.classes_found();
+        if let Some(unknown) = may_learn.into_iter().flatten().find(|class| !classes.contains(class)) {
+            return Err(Failure::usage(format!(
+                "the run has no samples of class {unknown}: it has {}",
+                classes.join(", ")
+            )));
+        }
+        let request = self.request(config)?;
+        let Self { run: ExistingRun { log, revision }, samples, store } = self;
+        let tools = tools(config, store, log, revision, out)?;
+        let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
+        Ok(Teaching::new(samples, classes, is_learned, Wording::default(), request, Arc::new(tools)))
+    }
+
+    /// Which frames and which sound models get.
+    fn request(&self, config: &Config) -> anyhow::Result<SampleRequest> {
+        let settings = &config.evaluator;
+        let size = match settings.size {
+            Some(size) => size,
+            None => setting(&self.run.revision, "decoder", "size")?.parse().context("size of the run")?,
+        };
+        Ok(SampleRequest { frames_per_second: settings.frames_per_second, size, rate: RATE })
     }
 
     /// An inquiry that was kept.
@@ -171,17 +200,8 @@ impl Subject {
         });
         let Self { run, samples, store } = self;
         let ExistingRun { log, revision } = run;
-        let loudness =
-            setting(&revision, "decoder", "loudness_lufs")?.parse().context("loudness of the run")?;
-        let publisher = Publisher {
-            log: Arc::clone(&log),
-            revision: revision.clone(),
-            out: out.to_owned(),
-            page: Arc::new(NoPage),
-        };
-        let media = workers(&config.effort)?;
-        let tools =
-            Arc::new(Tools::new(store, config.places(), media, loudness, publisher).with_model(model));
+        let own = tools(config, store, Arc::clone(&log), revision.clone(), out)?;
+        let tools = Arc::new(own.with_model(model));
         let broker = Broker::of(common.broker.as_deref(), out).map_err(anyhow::Error::from)?;
         let evaluation = Evaluation {
             revision,
@@ -202,6 +222,19 @@ impl Subject {
         let given_up = evaluation::given_up(&*log, fingerprint).await.map_err(anyhow::Error::from)?;
         Ok(Asked { model: facts, collected, object, given_up, interrupted })
     }
+}
+
+/// What reading samples needs.
+fn tools(
+    config: &Config,
+    store: Store,
+    log: Arc<dyn TopicLog>,
+    revision: Revision,
+    out: &Path,
+) -> anyhow::Result<Tools> {
+    let loudness = setting(&revision, "decoder", "loudness_lufs")?.parse().context("loudness of the run")?;
+    let publisher = Publisher { log, revision, out: out.to_owned(), page: Arc::new(NoPage) };
+    Ok(Tools::new(store, config.places(), workers(&config.effort)?, loudness, publisher))
 }
 
 /// Opens a model, to be opened anew by itself where it fails.

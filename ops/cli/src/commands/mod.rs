@@ -20,6 +20,7 @@ mod score;
 mod status;
 mod sweep;
 mod topics;
+mod train;
 
 use std::time::Duration;
 
@@ -59,6 +60,7 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
         Command::Sweep(sweep) => sweep::run(&sweep, &common),
         Command::Bench(bench) => bench::run(&bench, &common, &screen),
         Command::Ask(ask) => ask::run(&ask, &common, local),
+        Command::Train(train) => with(local, |local| train::run(&train, &common, &screen, local)),
         Command::Model(model) => with(local, |local| model::run(&model, &common, local)),
         Command::Evaluate(evaluate) => evaluate::run(&evaluate, &common, &screen, local),
         Command::Replay(replay) => replay::run(&replay, &common, &screen, local),
@@ -80,7 +82,7 @@ fn needs_local_models(command: &Command, common: &Common) -> bool {
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
         Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
         Command::Replay(replay) => matches!(replay.checkpoint, ModelName::Local(_)),
-        Command::Model(_) => true,
+        Command::Train(_) | Command::Model(_) => true,
         Command::Doctor(doctor) => doctor.model.is_some(),
         _ => false,
     }

@@ -29,7 +29,9 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &dyn Loca
             ));
         }
         TrainedModel::Model(ModelName::Remote(_)) => {
-            return Err(Failure::usage("a model behind a network cannot be trained here: name a checkpoint folder"));
+            return Err(Failure::usage(
+                "a model behind a network cannot be trained here: name a checkpoint folder",
+            ));
         }
     };
     let recipes: Vec<String> = arguments.recipes.iter().map(|recipe| recipe.as_str().to_owned()).collect();
