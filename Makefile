@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate parity chaos kafka doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo effect test simulate parity chaos kafka doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,12 +59,13 @@ build: ## build all programs: `counterpoint`, its media worker, and the same wit
 	$(call step,build)
 	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker -p counterpoint-with-models
 
-demo: ## make a corpus, run the pipeline on it and print the path of the report
-	@ops/setup.sh demo
-	$(call step,build)
-	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
+demo: build ## show the collapse and its repair: corpus, judge, pipeline, training, questions; ends with a report
 	$(call step,demo)
-	$(PROGRAM) demo --out $(OUT)
+	$(PROGRAM) demo --out $(OUT) $(if $(SEED),--seed $(SEED))
+
+effect: build ## the demo for SEEDS="1 2 3", and a table of what came of each
+	$(call step,effect)
+	for seed in $(or $(SEEDS),1 2 3); do $(PROGRAM) demo --out $(OUT)-$$seed --seed $$seed || exit; done
 
 # The programs are built together with the tests that start them: one set of features, so nothing twice.
 test: ## set up, check and test everything, as continuous integration does

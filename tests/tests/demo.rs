@@ -17,7 +17,8 @@ use counterpoint_tests::{
 use tempfile::TempDir;
 
 fn demo(out: &Path, seed: &str, clips: &str) -> Program {
-    Program::counterpoint(["demo", "--seed", seed, "--clips-per-class", clips, "--out"]).with([out])
+    Program::counterpoint(["demo", "--pipeline-only", "--seed", seed, "--clips-per-class", clips, "--out"])
+        .with([out])
 }
 
 fn clips(out: &Path) -> BTreeSet<PathBuf> {

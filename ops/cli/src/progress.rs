@@ -18,8 +18,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::output::thousands;
 
-/// How often a run says how far it is where no bars are drawn.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// How often long work says how far it is where no bars are drawn.
+pub const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// The terminal, shared by bars and log lines.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use counterpoint_tests::{program::Program, shared};
 
 /// Commands, and the flags that other programs give them.
 const FLAGS: [(&str, &[&str]); 14] = [
-    ("demo", &["--out", "--seed", "--clips-per-class", "--metrics"]),
+    ("demo", &["--out", "--seed", "--clips-per-class", "--pipeline-only", "--metrics"]),
     (
         "run",
         &[

@@ -1,5 +1,7 @@
 //! `demo`: a corpus of its own making, through the whole pipeline, to a report.
 
+mod models;
+
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -36,54 +38,88 @@ pub fn run(
 ) -> Outcome {
     let mut config = Config::load(common)?;
     config.seed = arguments.seed;
-    let format = ClipFormat::default();
-    if config.decoder == DecoderSettings::default() {
-        // The corpus is small; enlarging it to the published size would show nothing more.
-        config.decoder.size = u32::from(format.size);
-    }
-    if !(1..=2000).contains(&arguments.clips_per_class) {
+    if !(1..=2000).contains(&arguments.clips_per_class()) {
         return Err(Failure::usage("--clips-per-class from 1 to 2000"));
     }
-    let folder = arguments.out.join("corpus");
-    let made_of = MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class };
-    made_of.check(&folder)?;
-    fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make folder {}", arguments.out.display()))?;
-    // Said before the corpus is made, which takes longer.
-    open_log(common, &arguments.out, &config.topics)?;
-    let corpus = Corpus::plan(arguments.seed, arguments.clips_per_class, format);
-    if !make(&corpus, &made_of, &folder, &config, screen)? {
-        say("interrupted: run the same command again to continue");
-        return Ok(ExitCode::from(INTERRUPTED));
-    }
-    let job = Job {
-        clips: Some(folder.join("clips")),
-        labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
-        ontology: folder.join("ontology.json"),
-        out: arguments.out.clone(),
-        stages: stages(config.prober.judge.is_some()).into_iter().collect(),
-        follow: false,
-        materialise: false,
-        new_revision: false,
-        from: None,
+    let Some(local) = local.filter(|_| !arguments.pipeline_only) else {
+        let format = ClipFormat::default();
+        if config.decoder == DecoderSettings::default() {
+            // The corpus is small; enlarging it to the published size would show nothing more.
+            config.decoder.size = u32::from(format.size);
+        }
+        let made_of = MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class(), format };
+        let stage = Stage { out: &arguments.out, config: &config, common, screen };
+        let Some(finished) = stage.run(&made_of, None)? else { return interrupted() };
+        tell(&finished, &arguments.out, common)?;
+        return Ok(ExitCode::SUCCESS);
     };
-    let finished = execute(&job, &config, common, screen, local)?;
-    tell(&finished, &arguments.out, common)?;
-    match finished {
-        Finished { interrupted: true, .. } => Ok(ExitCode::from(INTERRUPTED)),
-        Finished { .. } => Ok(ExitCode::SUCCESS),
+    models::run(arguments, config, common, screen, local)
+}
+
+fn interrupted() -> Outcome {
+    say("interrupted: run the same command again to continue");
+    Ok(ExitCode::from(INTERRUPTED))
+}
+
+/// A folder with a corpus and a run on it.
+struct Stage<'a> {
+    out: &'a Path,
+    config: &'a Config,
+    common: &'a Common,
+    screen: &'a Screen,
+}
+
+impl Stage<'_> {
+    /// Makes the corpus and runs the pipeline on it; nothing if it was interrupted.
+    fn run(
+        &self,
+        made_of: &MadeOf,
+        local: Option<&'static dyn LocalModels>,
+    ) -> Result<Option<Finished>, Failure> {
+        let Self { out, config, common, screen } = *self;
+        let folder = out.join("corpus");
+        made_of.check(&folder)?;
+        fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
+        // Said before the corpus is made, which takes longer.
+        open_log(common, out, &config.topics)?;
+        if !make(&made_of.plan(), made_of, &folder, config, screen)? {
+            return Ok(None);
+        }
+        let finished = execute(&self.job(), config, common, screen, local)?;
+        Ok((!finished.interrupted).then_some(finished))
+    }
+
+    fn job(&self) -> Job {
+        let folder = self.out.join("corpus");
+        Job {
+            clips: Some(folder.join("clips")),
+            labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
+            ontology: folder.join("ontology.json"),
+            out: self.out.to_owned(),
+            stages: stages(self.config.prober.judge.is_some()).into_iter().collect(),
+            follow: false,
+            materialise: false,
+            new_revision: false,
+            from: None,
+        }
     }
 }
 
 /// What decides which clips a corpus has; kept beside it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct MadeOf {
     seed: u64,
     clips_per_class: u32,
+    #[serde(default)]
+    format: ClipFormat,
 }
 
 impl MadeOf {
     const FILE: &str = "corpus.json";
+
+    fn plan(&self) -> Corpus {
+        Corpus::plan(self.seed, self.clips_per_class, self.format.clone())
+    }
 
     /// Refuses a folder whose corpus is another one.
     fn check(&self, folder: &Path) -> Result<(), Failure> {

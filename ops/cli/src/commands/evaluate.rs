@@ -10,6 +10,7 @@ use counterpoint_core::{
     suite::{Condition, QuestionName, Suite},
 };
 use counterpoint_messages::{AnswerGiven, Chosen, RecipeName, RecordId, Split, Tokens, TraceParent};
+use counterpoint_models::ModelName;
 use counterpoint_pages::{
     plot::Matrix,
     scores::{ScoreRow, ScoresReport, render},
@@ -42,16 +43,9 @@ pub fn run(
 ) -> Outcome {
     let config = Config::load(common)?;
     let suite = suite(arguments)?;
-    fs::create_dir_all(&arguments.out)
-        .with_context(|| format!("cannot make folder {}", arguments.out.display()))?;
-    let (asked, inquiry) = actix::System::new().block_on(async {
-        let subject = Subject::open(common, &config, &arguments.samples).await?;
-        let inquiry = subject.inquiry(&config, suite, &arguments.split)?;
-        let model = model(&arguments.model, &config, common, local)?;
-        let asked = subject.ask(inquiry.clone(), model, &config, common, &arguments.samples, screen).await?;
-        Ok::<_, Failure>((asked, inquiry))
-    })?;
-    let told = write(&asked, &inquiry, &arguments.out)?;
+    let args::evaluation::Evaluate { model, samples, out, split, .. } = arguments;
+    let evaluation = Evaluation { model, samples, out };
+    let (told, asked) = evaluation.ask(suite, split, &config, common, screen, local)?;
     if common.json {
         print_json(&told)?;
     } else {
@@ -63,6 +57,58 @@ pub fn run(
     }
     unanswered(&asked)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A model to be asked about the samples of a run, and where what it answers is told.
+pub struct Evaluation<'a> {
+    /// The model.
+    pub model: &'a ModelName,
+    /// Output folder of the run.
+    pub samples: &'a Path,
+    /// Folder of the result.
+    pub out: &'a Path,
+}
+
+impl Evaluation<'_> {
+    fn ask(
+        &self,
+        suite: Suite,
+        split: &[Split],
+        config: &Config,
+        common: &Common,
+        screen: &Screen,
+        local: Option<&'static dyn LocalModels>,
+    ) -> Result<(Told, Asked), Failure> {
+        let Self { model: name, samples, out } = *self;
+        fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
+        let (asked, inquiry) = actix::System::new().block_on(async {
+            let subject = Subject::open(common, config, samples).await?;
+            let inquiry = subject.inquiry(config, suite, split)?;
+            let model = model(name, config, common, local)?;
+            let asked = subject.ask(inquiry.clone(), model, config, common, samples, screen).await?;
+            Ok::<_, Failure>((asked, inquiry))
+        })?;
+        Ok((write(&asked, &inquiry, out)?, asked))
+    }
+}
+
+/// Asks the main comparison of the eval split, and tells what it came to; nothing if it was interrupted.
+///
+/// # Errors
+/// As of the command.
+pub fn evaluate(
+    evaluation: &Evaluation<'_>,
+    config: &Config,
+    common: &Common,
+    screen: &Screen,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<Option<Told>, Failure> {
+    let (told, asked) = evaluation.ask(default_suite(), &[Split::Eval], config, common, screen, local)?;
+    if asked.interrupted {
+        return Ok(None);
+    }
+    unanswered(&asked)?;
+    Ok(Some(told))
 }
 
 /// Fails where questions were given up on: scores without them would be too good.
@@ -98,6 +144,13 @@ pub struct Told {
     #[serde(flatten)]
     scores: Scores,
     evaluation: About,
+}
+
+impl Told {
+    /// The scores.
+    pub fn scores(&self) -> &Scores {
+        &self.scores
+    }
 }
 
 /// What `scores.json` says of the evaluation as a whole.
@@ -304,7 +357,8 @@ fn confusion(counts: &BTreeMap<String, BTreeMap<String, u64>>, classes: &[String
 }
 
 /// Prints the table.
-fn tell(told: &Told, out: &Path) {
+/// Prints the scores.
+pub fn tell(told: &Told, out: &Path) {
     print(&format!(
         "{:20} {:24} {:>6} {:>8} {:>16} {:>8} {:>8} {:>8}",
         "condition", "question", "n", "strict", "95 % interval", "lenient", "chance", "1 stream"

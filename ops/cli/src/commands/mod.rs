@@ -75,6 +75,7 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
 fn needs_local_models(command: &Command, common: &Common) -> bool {
     match command {
         // What is wrong with the settings is told by the command itself.
+        Command::Demo(demo) if !demo.pipeline_only => true,
         Command::Run(_) | Command::Demo(_) => config::Config::load(common).is_ok_and(|config| {
             let judge = config.prober.judge.and_then(|judge| judge.parse().ok());
             matches!(judge, Some(ModelName::Local(_)))

@@ -1,6 +1,12 @@
 //! `train`: a model taught on the samples of a run.
 
-use std::{collections::BTreeSet, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal},
+    path::Path,
+    process::ExitCode,
+    time::Instant,
+};
 
 use counterpoint_models::{
     Base, LearnedStep, Material, ModelName, Progress, Stop, Trained, Training, TrainingError,
@@ -15,7 +21,7 @@ use crate::{
     config::{Config, read},
     local::LocalModels,
     output::{Failure, Outcome, print, print_json, say},
-    progress::{INTERRUPTED, Interrupt, Screen},
+    progress::{INTERRUPTED, Interrupt, LINE_EVERY, Screen},
 };
 
 pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &dyn LocalModels) -> Outcome {
@@ -73,7 +79,7 @@ pub fn learn(
     let interrupt = Interrupt::default();
     let _listening = interrupt.listen_in_background();
     let bar = screen.bar("samples", 0);
-    let mut part = 0;
+    let (mut part, mut said) = (0, Instant::now());
     let mut watch = |progress| {
         if interrupt.is_set() {
             training.stop.set();
@@ -92,8 +98,9 @@ pub fn learn(
                 bar.set_length(of);
                 bar.set_position(step);
                 bar.set_message(format!("loss {loss:.3}"));
-                if step == of {
-                    tracing::info!("part {now}: {of} steps, the last loss is {loss:.3}");
+                if step == of || (!io::stderr().is_terminal() && said.elapsed() > LINE_EVERY) {
+                    said = Instant::now();
+                    tracing::info!("part {now}: step {step} of {of}, loss {loss:.3}");
                 }
             }
         }

@@ -16,7 +16,7 @@ const CONSTANT_SHARE: f64 = 0.9;
 pub type Scores = BTreeMap<String, BTreeMap<String, Score>>;
 
 /// What the answers to one question under one condition come to.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Score {
     /// Questions asked.
     pub n: u64,
@@ -83,7 +83,7 @@ pub struct ConstantAnswer {
 }
 
 /// What accuracy is to be compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Baselines {
     /// Of a fair choice among the options; null where none are offered.
     pub chance: Option<f64>,
