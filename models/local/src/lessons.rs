@@ -11,7 +11,7 @@ use burn::{
     Tensor,
     tensor::{Device, TensorData},
 };
-use counterpoint_models::{Clip, Frames, Sound};
+use counterpoint_models::{Clip, ContentId, Frames, Sound};
 use counterpoint_omni::{
     Example, Examples, Grid, Model, ModelError, Sequence, Streams, ThinkerConfig, TrainError,
     inputs::{
@@ -56,7 +56,6 @@ pub struct Lessons {
     clips: Vec<KeptClip>,
     lessons: Vec<Lesson>,
     groups: Vec<String>,
-    identity: Hasher,
 }
 
 /// What becomes of streams.
@@ -69,6 +68,7 @@ enum Source {
 
 /// A clip that was taken in.
 struct KeptClip {
+    content: ContentId,
     shapes: Shapes,
     streams: KeptStreams,
 }
@@ -89,6 +89,8 @@ struct Lesson {
     /// The question up to where the answer begins.
     suffix: Vec<u32>,
     answer: Vec<u32>,
+    /// Hash of all of it and of the clip's content.
+    identity: Hash,
 }
 
 impl Lessons {
@@ -120,7 +122,6 @@ impl Lessons {
             clips: Vec::new(),
             lessons: Vec::new(),
             groups: Vec::new(),
-            identity: Hasher::new_derive_key("counterpoint lessons"),
         }
     }
 
@@ -133,6 +134,7 @@ impl Lessons {
         if frames.is_none() && sound.is_none() {
             return Err(LessonError::Empty);
         }
+        let content = clip.content().clone();
         let kept = match &mut self.source {
             Source::Embedded { towers, model } => {
                 let seen = frames.map(|frames| towers.see(model, frames)).transpose()?;
@@ -143,7 +145,7 @@ impl Lessons {
                 );
                 let video = seen.and_then(|seen| seen.kept);
                 let sound = heard.and_then(|heard| heard.kept);
-                KeptClip { shapes, streams: KeptStreams::Embedded { video, sound } }
+                KeptClip { content, shapes, streams: KeptStreams::Embedded { video, sound } }
             }
             Source::Featured { mel, pictures, sounds } => {
                 let seen = frames.map(|frames| keep_picture(pictures, frames, &self.config)).transpose()?;
@@ -152,10 +154,9 @@ impl Lessons {
                     frames.zip(seen.as_ref().map(|(_, grid)| *grid)),
                     heard.as_ref().map(|mel| mel.frames),
                 );
-                KeptClip { shapes, streams: KeptStreams::Featured { video: seen, sound: heard } }
+                KeptClip { content, shapes, streams: KeptStreams::Featured { video: seen, sound: heard } }
             }
         };
-        field(&mut self.identity, clip.content().as_str().as_bytes());
         self.clips.push(kept);
         Ok(ClipNumber(self.clips.len() - 1))
     }
@@ -175,11 +176,13 @@ impl Lessons {
         let (id, group) = (id.into(), group.into());
         let suffix = layout::suffix(&self.tokenizer, true, question)?;
         let tokens = layout::answer(&self.tokenizer, answer)?;
-        for text in [&id, &group, question, answer] {
-            field(&mut self.identity, text.as_bytes());
+        let content = self.clips.get(clip.0).map_or("", |clip| clip.content.as_str());
+        let mut identity = Hasher::new_derive_key("counterpoint lesson");
+        for text in [content, &id, &group, question, answer] {
+            field(&mut identity, text.as_bytes());
         }
-        field(&mut self.identity, &clip.0.to_le_bytes());
-        self.lessons.push(Lesson { id, clip: clip.0, suffix, answer: tokens });
+        let identity = identity.finalize();
+        self.lessons.push(Lesson { id, clip: clip.0, suffix, answer: tokens, identity });
         self.groups.push(group);
         Ok(())
     }
@@ -221,7 +224,7 @@ impl Examples for Lessons {
     }
 
     fn identity(&self) -> String {
-        self.identity.finalize().to_hex().to_string()
+        identity(self.lessons.iter())
     }
 
     fn example(&self, index: usize) -> Result<Example, TrainError> {
@@ -252,17 +255,21 @@ impl Examples for Part {
     }
 
     fn identity(&self) -> String {
-        let mut hasher = self.lessons.identity.clone();
-        for number in &self.chosen {
-            field(&mut hasher, &number.to_le_bytes());
-        }
-        hasher.finalize().to_hex().to_string()
+        identity(self.chosen.iter().filter_map(|&number| self.lessons.lessons.get(number)))
     }
 
     fn example(&self, index: usize) -> Result<Example, TrainError> {
         let number = *self.chosen.get(index).ok_or(TrainError::NoExamples)?;
         self.lessons.example(number)
     }
+}
+
+fn identity<'a>(lessons: impl Iterator<Item = &'a Lesson>) -> String {
+    let mut hasher = Hasher::new_derive_key("counterpoint lessons");
+    for lesson in lessons {
+        hasher.update(lesson.identity.as_bytes());
+    }
+    hasher.finalize().to_hex().to_string()
 }
 
 fn keep_picture(
