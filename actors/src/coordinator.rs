@@ -129,28 +129,45 @@ impl Coordinator {
         self.tally.generations.get(split.as_str()).copied().unwrap_or(0)
     }
 
-    fn dead(&mut self, letter: &DeadLetter) {
+    /// Counts a letter; the input whose seal will never be read because of it, if there is one. What that
+    /// input brought ends by itself, and the next input's seal counts it; whoever waits for it need not.
+    fn dead(&mut self, letter: &DeadLetter) -> Option<RecordId> {
+        self.tally.dead += 1;
         match letter.stage {
             StageName::Curator | StageName::Decoder | StageName::Gate | StageName::Coordinator => {
-                self.tally.dead += 1;
                 if let Some(clip) = clip_of(letter) {
                     self.ended(clip);
-                }
-                if let Some(Message::PoolComposed(composed)) = own(letter) {
-                    self.tally.composing.retain(|pool| *pool != composed.pool);
                 }
             }
             // The pool's clips have ended; only their samples are missing until it is put back.
             StageName::Composer => {
-                self.tally.dead += 1;
                 // One entry only: where the word that it was put back was read first, there are two.
                 let composing = &mut self.tally.composing;
                 if let Some(place) = composing.iter().position(|pool| pool.0.as_slice() == letter.key) {
                     composing.remove(place);
                 }
             }
-            StageName::Fetcher | StageName::Source | StageName::Reporter => self.tally.dead += 1,
+            StageName::Fetcher | StageName::Source | StageName::Reporter => {}
         }
+        input_of(letter)
+    }
+
+    /// Learns from a letter of its own what it could not read, as far as a run would wait for it for ever;
+    /// the input that this ends, as for [`Self::dead`].
+    fn learn(&mut self, given_up: &Message) -> Option<RecordId> {
+        match given_up {
+            Message::InputSealed(sealed) => return Some(sealed.input),
+            Message::PoolComposed(composed) => self.composed(composed.pool),
+            // Not through two letters of its own: what it cannot read there either would come back for ever.
+            Message::DeadLetter(letter) if letter.stage != STAGE => return self.dead(letter),
+            Message::RecordRequeued(requeued) => self.requeued(requeued),
+            _ => {}
+        }
+        None
+    }
+
+    fn composed(&mut self, pool: RecordId) {
+        self.tally.composing.retain(|composing| *composing != pool);
     }
 
     /// Undoes [`Self::dead`], in whichever order the two are read.
@@ -307,23 +324,18 @@ impl Stage for Coordinator {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);
             }
+            // Put back for this stage, which has learned it from its own letter.
+            Message::DeadLetter(_) | Message::RecordRequeued(_)
+                if record.received.headers.reader.is_some() => {}
             Message::DeadLetter(letter) => {
-                self.dead(letter);
-                let unsealed = match own(letter) {
-                    Some(Message::InputSealed(sealed)) => Some(sealed.input),
-                    _ => input_of(letter),
-                };
-                if let Some(input) = unsealed {
-                    // The input's seal will never be read. What it brought ends by itself, and the next
-                    // input's seal counts it; whoever waits for this one need not.
+                let cut_off = self.dead(letter);
+                if let Some(input) = cut_off.or_else(|| self.learn(&own(letter)?)) {
                     self.finish(vec![input], &mut effects);
                 }
             }
             Message::RecordRequeued(requeued) => self.requeued(requeued),
             Message::InputSealed(sealed) => self.input_sealed(sealed),
-            Message::PoolComposed(PoolComposed { pool, .. }) => {
-                self.tally.composing.retain(|composing| composing != pool);
-            }
+            Message::PoolComposed(PoolComposed { pool, .. }) => self.composed(*pool),
             Message::RunFinished(_) => {}
             other => return Err(StageError::unexpected(STAGE, other)),
         }
@@ -361,3 +373,6 @@ impl Stage for Coordinator {
         Ok(effects)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,8 +15,9 @@ use std::{
 };
 
 use counterpoint_log::{TopicLog, failpoints, memory::MemoryLog};
-use counterpoint_messages::{StageName, Topic};
+use counterpoint_messages::{Message, MessageKind, StageName, Topic};
 use fail::FailScenario;
+use futures::TryStreamExt;
 
 use crate::harness::{Harness, assert_adds_up};
 
@@ -91,6 +92,28 @@ fn a_dead_letter_that_is_put_back_ends_like_any_other() {
     assert_eq!(summary.composed["aligned"], 8);
     let again = actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
     assert_eq!(again, 0, "a letter is put back once");
+}
+
+/// The fetcher and the source read the same offers, each for its own.
+#[test]
+fn an_offer_that_is_put_back_for_one_stage_is_nothing_to_the_other() {
+    let scenario = scenario();
+    let harness = Harness::with_clips(8);
+    let log = memory();
+    let undisturbed = harness.run(&memory());
+    let runs = || -> Vec<Message> {
+        let records: Vec<_> = actix::System::new().block_on(log.scan(Topic::Runs).try_collect()).unwrap();
+        records.iter().map(|record| Message::decode(&record.value).unwrap()).collect()
+    };
+    let count = |kind| runs().iter().filter(|message| message.kind() == kind).count();
+    fail::cfg("fetcher::plan", "return(panic:)").unwrap();
+    assert_eq!(harness.run(&log).dead_letters, 1);
+    scenario.teardown();
+    assert_eq!(count(MessageKind::RunFinished), 1, "what is no business of the fetcher ends by itself");
+    let put_back = actix::System::new().block_on(counterpoint_actors::dead_letters::requeue(&*log)).unwrap();
+    assert_eq!(put_back, 1);
+    assert_eq!(harness.run(&log), undisturbed);
+    assert_eq!((count(MessageKind::InputSealed), count(MessageKind::RunFinished)), (2, 2));
 }
 
 #[test]

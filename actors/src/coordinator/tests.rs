@@ -1,0 +1,213 @@
+//! What the coordinator makes of letters, its own included, in whatever order topics are read.
+
+use counterpoint_log::{Headers, Position, Received};
+use counterpoint_messages::{Clip, InputOffered, MediaObject, SignalStatistics};
+
+use super::*;
+
+const CLIP: RecordId = RecordId([1; 16]);
+const INPUTS: [RecordId; 2] = [RecordId([2; 16]), RecordId([3; 16])];
+
+fn coordinator() -> Coordinator {
+    Coordinator::new(Plan::default(), Fingerprint([9; 8]))
+}
+
+fn accepted() -> Message {
+    let object = MediaObject { hash: ContentHash::default(), bytes: 1 };
+    let clip =
+        Clip { id: CLIP, video: "video".to_owned(), segment: None, split: Split::Train, labels: vec![] };
+    Message::from(ClipAccepted {
+        id: RecordId([4; 16]),
+        clip,
+        class: "Cat".to_owned(),
+        media: object,
+        sound: object,
+        statistics: SignalStatistics::default(),
+        duration_ms: 10_000,
+    })
+}
+
+/// The seal of an input that brought all there is: one clip.
+fn sealed(input: RecordId) -> Message {
+    Message::from(InputSealed {
+        input,
+        count: 1,
+        total: 1,
+        total_ids: IdSum::default().plus(CLIP),
+        found: 1,
+        already_known: 0,
+        labels_without_clip: 0,
+        broken_rows: 0,
+        unknown_mids: BTreeMap::new(),
+        repeated_rows: 0,
+        explanations: vec![],
+        follow: None,
+        wanted: BTreeMap::new(),
+        missing: BTreeMap::new(),
+        retry_at_ms: None,
+    })
+}
+
+fn letter(
+    stage: StageName,
+    topic: Topic,
+    clip: Option<RecordId>,
+    key: RecordId,
+    about: &Message,
+) -> DeadLetter {
+    let raw = about.encode(FormatLevel::NEWEST).unwrap();
+    let cause = Cause { stage, transform: 1, settings: Fingerprint::default(), inputs: &[key], detail: "" };
+    DeadLetter {
+        id: cause.id(),
+        clip,
+        revision: None,
+        stage,
+        topic: topic.to_string(),
+        partition: 0,
+        position: 1,
+        attempts: 3,
+        reason: String::new(),
+        key: key.0.to_vec(),
+        raw,
+    }
+}
+
+/// The coordinator's letter about another one.
+fn about(other: &DeadLetter) -> DeadLetter {
+    letter(STAGE, Topic::DeadLetters, other.clip, other.id, &other.clone().into())
+}
+
+/// The word that a letter's record was put back.
+fn word(letter: &DeadLetter) -> Message {
+    let clip = clip_of(letter);
+    RecordRequeued { dead_letter: letter.id, stage: letter.stage, clip, key: letter.key.clone() }.into()
+}
+
+/// Has it read a record, put back for it or not; the ends of runs that it writes.
+fn read(coordinator: &mut Coordinator, message: &Message, is_put_back: bool) -> Vec<RunFinished> {
+    let reader = is_put_back.then_some(coordinator.fingerprint);
+    let received = Received {
+        topic: Topic::Runs,
+        partition: 0,
+        position: Position(1),
+        key: vec![],
+        value: vec![],
+        headers: Headers { reader, ..Headers::default() },
+        written_ms: 0,
+    };
+    let record = Record { message: message.clone(), received };
+    let effects = match coordinator.plan(&record).unwrap() {
+        Step::Done(effects) => effects,
+        Step::Work(StoreListings(listings)) => {
+            let stored = listings.into_iter().map(|(listing, bytes)| (listing, ContentHash::of(&bytes)));
+            coordinator.conclude(&record, stored.collect()).unwrap()
+        }
+    };
+    let ends = effects.outputs.into_iter().filter_map(|output| match output.message {
+        Message::RunFinished(finished) => Some(finished),
+        _ => None,
+    });
+    ends.collect()
+}
+
+/// A coordinator that waits for the only pool of the only clip.
+fn composing() -> (Coordinator, RecordId) {
+    let mut coordinator = coordinator();
+    read(&mut coordinator, &accepted(), false);
+    assert_eq!(read(&mut coordinator, &sealed(INPUTS[0]), false), []);
+    let [pool] = coordinator.tally.composing[..] else { panic!("{:?}", coordinator.tally) };
+    (coordinator, pool)
+}
+
+/// Every way to read two topics, each in its order.
+fn interleaved<T: Clone>(first: &[T], second: &[T]) -> Vec<Vec<T>> {
+    let ([head, rest @ ..], [other, others @ ..]) = (first, second) else {
+        return vec![[first, second].concat()];
+    };
+    let begin = |head: &T, tails: Vec<Vec<T>>| {
+        tails.into_iter().map(|tail| [std::slice::from_ref(head), &tail].concat()).collect::<Vec<_>>()
+    };
+    [begin(head, interleaved(rest, second)), begin(other, interleaved(first, others))].concat()
+}
+
+#[test]
+fn a_letter_that_could_not_be_read_ends_what_it_is_about_all_the_same() {
+    let (mut coordinator, pool) = composing();
+    let lost = letter(StageName::Composer, Topic::Pools, None, pool, &accepted());
+    let ends = read(&mut coordinator, &about(&lost).into(), false);
+    assert_eq!(ends.len(), 1);
+    assert_eq!((ends[0].inputs.as_slice(), ends[0].dead_letters), (&INPUTS[..1], 2));
+
+    let mut coordinator = self::coordinator();
+    let offer = InputOffered {
+        id: INPUTS[0],
+        clips: String::new(),
+        labels: vec![],
+        ontology: String::new(),
+        nonce: 0,
+        offered_at_ms: 0,
+        follow: None,
+        fetch: false,
+    };
+    let unread = letter(StageName::Source, Topic::Inputs, None, INPUTS[0], &offer.clone().into());
+    let ends = read(&mut coordinator, &about(&unread).into(), false);
+    assert_eq!(ends.len(), 1);
+    assert_eq!((ends[0].inputs.as_slice(), ends[0].dead_letters), (&INPUTS[..1], 2));
+
+    // The source reads this offer, so the fetcher's letter about it ends nothing.
+    let passed_over = letter(StageName::Fetcher, Topic::Inputs, None, INPUTS[0], &offer.into());
+    assert_eq!(read(&mut coordinator, &passed_over.into(), false), []);
+}
+
+#[test]
+fn a_pool_that_is_put_back_through_two_letters_is_waited_for_in_any_order() {
+    let (_, pool) = composing();
+    let lost = letter(StageName::Composer, Topic::Pools, None, pool, &accepted());
+    let own = about(&lost);
+    let composed = Message::from(PoolComposed { pool, samples: 1, skipped: 0 });
+    let letters = [(Message::from(own.clone()), false), (lost.clone().into(), true)];
+    let runs = [word(&lost), word(&own), sealed(INPUTS[1]), composed].map(|message| (message, false));
+    for order in interleaved(&letters, &runs) {
+        let (mut coordinator, _) = composing();
+        let mut ended = Vec::new();
+        for (message, is_put_back) in &order {
+            ended
+                .extend(read(&mut coordinator, message, *is_put_back).into_iter().flat_map(|end| end.inputs));
+        }
+        assert_eq!(ended, INPUTS, "{order:?}");
+        let Tally { ended, dead, composing, .. } = coordinator.tally;
+        assert_eq!((ended, dead, composing), (1, 0, vec![]), "{order:?}");
+    }
+}
+
+#[test]
+fn a_clip_that_is_put_back_through_two_letters_ends_once_in_any_order() {
+    let key = RecordId([5; 16]);
+    let lost = letter(StageName::Gate, Topic::Decoded, Some(CLIP), key, &accepted());
+    let unread = about(&lost);
+    let requeued = word(&lost);
+    // Of the word as well the coordinator may read in its own letter only.
+    let missed = letter(STAGE, Topic::Runs, Some(CLIP), key, &requeued);
+    for (letters, runs) in [
+        (
+            vec![(Message::from(unread.clone()), false), (lost.clone().into(), true)],
+            vec![(requeued.clone(), false), (word(&unread), false)],
+        ),
+        (
+            vec![(lost.clone().into(), false), (missed.clone().into(), false)],
+            vec![(word(&missed), false), (requeued, true)],
+        ),
+    ] {
+        let ends = [vec![(sealed(INPUTS[0]), false)], runs].concat();
+        let topics = interleaved(&letters, &[(accepted(), false)]);
+        for order in topics.iter().flat_map(|topics| interleaved(topics, &ends)) {
+            let mut coordinator = coordinator();
+            for (message, is_put_back) in &order {
+                read(&mut coordinator, message, *is_put_back);
+            }
+            let Tally { ended, ended_ids, dead, accepted, .. } = coordinator.tally;
+            let whole = (1, IdSum::default().plus(CLIP), 0, 1);
+            assert_eq!((ended, ended_ids, dead, accepted), whole, "{order:?}");
+        }
+    }
+}
