@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate chaos kafka doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo test simulate parity chaos kafka doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,13 +54,15 @@ clippy: ## lint everything, warnings are errors
 	$(call step,lints)
 	cargo clippy $(LOCKED) --release --workspace --all-targets -- -D warnings
 
-build: ## build the program and its media worker
+build: ## build all programs: `counterpoint`, its media worker, and the same with models in it
+	@ops/setup.sh models
 	$(call step,build)
-	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
+	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker -p counterpoint-with-models
 
 demo: ## make a corpus, run the pipeline on it and print the path of the report
 	@ops/setup.sh demo
-	@$(MAKE) build
+	$(call step,build)
+	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker
 	$(call step,demo)
 	$(PROGRAM) demo --out $(OUT)
 
@@ -77,6 +79,19 @@ test: ## set up, check and test everything, as continuous integration does
 simulate: ## run SCHEDULES=2000 fresh schedules of the simulation, or tell every step of the one of SEED=N
 	SIMULATION_SCHEDULES=$(or $(SCHEDULES),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
 		cargo test $(LOCKED) --release -p counterpoint-actors --test simulation fresh -- --nocapture
+
+# Sizes of the models and lengths of the clips follow from the seed, too.
+parity: ## hold the models against transformers on SEEDS=5 fresh random models, or on the one of SEED=N
+	@ops/setup.sh parity
+	set -- $(or $(SEED),$$(shuf --input-range 1-1000000 --head-count $(or $(SEEDS),5))); \
+	for seed in "$$@"; do \
+		printf '\n== seed %s\n' "$$seed"; \
+		$(TARGET)/tools/parity/bin/python models/omni/tests/parity/reference.py --varied --seed "$$seed" \
+			$(TARGET)/parity/$$seed; \
+		PARITY_FIXTURES=$$(realpath $(TARGET)/parity/$$seed) \
+			cargo test $(LOCKED) --release -p counterpoint-omni --test parity; \
+		rm -r $(TARGET)/parity/$$seed; \
+	done
 
 chaos: ## kill the program KILLS=200 times on each engine, and hold what comes of it against the guarantee
 	CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),CHAOS_SEED=$(SEED)) \

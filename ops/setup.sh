@@ -2,8 +2,13 @@
 # Installs what cargo does not bring, on Debian and Ubuntu. Installs nothing that is there already.
 #
 #   ops/setup.sh demo    what building and running need
+#   ops/setup.sh models  that, and libtorch for models that run on this machine
 #   ops/setup.sh test    that, and what the checks and tests need
 #   ops/setup.sh bench   what building needs, and what `counterpoint bench` compares with
+#   ops/setup.sh parity  what building needs, and the reference that `make parity` compares with
+#
+# The models compute with libtorch. Where LIBTORCH is set, that one is used, and none is fetched; for a GPU:
+#   pip install torch==2.9.0 && export LIBTORCH=$(python3 -c 'import torch, pathlib; print(pathlib.Path(torch.__file__).parent)')
 set -euo pipefail
 
 readonly RUST=1.95
@@ -12,9 +17,13 @@ readonly GSTREAMER=1.22
 readonly GO=1.24.6
 readonly GO_FETCHED=1.25.1
 readonly JAEGER=1.76.0
-# torchcodec's version goes with torch's.
+# torch's version is the one that the crate torch-sys wants; those of torchcodec and the two parts of
+# CUDA go with it.
 readonly TORCH=2.9.0
 readonly TORCHCODEC=0.9.0
+readonly CUDA_PARTS=12.8.90
+readonly TRANSFORMERS=5.23.0
+readonly PEFT=0.21.2
 
 say() { printf 'setup: %s\n' "$*"; }
 fail() {
@@ -73,7 +82,7 @@ install_packages() { # PACKAGE...
     fi
 }
 
-system_packages() { # demo | test | bench
+system_packages() { # demo | test | bench | parity
     local package wanted=(
         build-essential pkg-config libssl-dev
         libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev
@@ -89,6 +98,11 @@ system_packages() { # demo | test | bench
         any_command java || wanted+=(default-jre-headless)
         any_command mvn || wanted+=(maven)
         any_command openssl || wanted+=(openssl)
+    fi
+    # libtorch comes as a Python package.
+    [ "$1" = demo ] || any_command pip pip3 || [ -n "${LIBTORCH:-}" ] || wanted+=(python3-pip)
+    if [ "$1" = parity ]; then
+        wanted+=(python3-venv)
     fi
     if [ "$1" = bench ]; then
         # torchcodec uses the FFmpeg libraries that come with ffmpeg, and Python as a library.
@@ -108,7 +122,7 @@ system_packages() { # demo | test | bench
     fi
 }
 
-rust() { # demo | test | bench
+rust() { # demo | test | bench | parity
     local found
     if ! any_command cargo; then
         fail "cargo is missing; install Rust $RUST or newer, then open a new shell:" \
@@ -176,23 +190,55 @@ kafka() {
     say "Kafka $version is there"
 }
 
-# Python with torchcodec in target/tools/bench, where `counterpoint bench` looks for it.
-torchcodec() {
-    local venv=$TOOLS/bench
-    if "$venv/bin/python" -c 'import torchcodec.decoders' >/dev/null 2>&1; then
-        say "torchcodec is there"
+# libtorch for a CPU: of the Python package's 4 GB, what a program without Python and CUDA needs. `.cargo/config.toml`
+# names its folder.
+libtorch() {
+    local folder=$TOOLS/libtorch-$TORCH new=$TOOLS/libtorch.new library
+    if [ -n "${LIBTORCH:-}" ]; then
+        say "libtorch is that of LIBTORCH=$LIBTORCH"
         return
     fi
-    say "installing torch $TORCH and torchcodec $TORCHCODEC into $venv"
+    if [ ! -e "$folder/lib/libtorch.so" ]; then
+        say "fetching libtorch $TORCH, once: 1 GB, of which 0.5 GB stays"
+        rm -rf "$new" "$folder"
+        # The library is linked with these two parts of CUDA although it calls them only where there is a GPU.
+        python3 -m pip install --quiet --disable-pip-version-check --no-deps --target "$new/python" "torch==$TORCH" \
+            "nvidia-cuda-runtime-cu12==$CUDA_PARTS" "nvidia-cuda-cupti-cu12==$CUDA_PARTS" ||
+            fail "torch cannot be fetched with pip; see above"
+        mkdir "$new/lib"
+        mv "$new/python/torch/include" "$new/include"
+        for library in torch/lib/lib{c10.so,torch_cpu.so,gomp.so.1} \
+            nvidia/cuda_cupti/lib/libcupti.so.12 nvidia/cuda_runtime/lib/libcudart.so.12; do
+            mv "$new/python/$library" "$new/lib/"
+        done
+        rm -r "$new/python"
+        # Programs ask for this one by name; the package's own would ask for CUDA.
+        cc -shared -Wl,-soname,libtorch.so -o "$new/lib/libtorch.so" -x c /dev/null \
+            -L"$new/lib" -Wl,--no-as-needed -ltorch_cpu -lc10 -Wl,--allow-shlib-undefined
+        mv "$new" "$folder"
+    fi
+    say "libtorch $TORCH is there"
+}
+
+# A Python of its own in target/tools/NAME that can import MODULE, and torch without CUDA. Packages are installed
+# without those they depend on, which for these are 3 GB of CUDA, but for WHOLE, separated by spaces.
+python_with() { # NAME MODULE WHOLE PACKAGE...
+    local venv=$TOOLS/$1 module=$2 whole
+    read -ra whole <<<"$3"
+    shift 3
+    if "$venv/bin/python" -c "import $module" >/dev/null 2>&1; then
+        say "$module is there"
+        return
+    fi
+    say "installing torch $TORCH and $module into $venv"
     # The system's Python: torchcodec needs one that is a library as well.
     /usr/bin/python3 -m venv --clear "$venv"
-    # Without dependencies, as torch's own are 3 GB of CUDA; those it needs on a CPU are named.
-    "$venv/bin/pip" install --quiet --no-deps "torch==$TORCH" "torchcodec==$TORCHCODEC" \
-        numpy typing_extensions sympy mpmath networkx jinja2 markupsafe filelock fsspec setuptools ||
-        fail "torch cannot be installed; see above"
+    "$venv/bin/pip" install --quiet numpy typing_extensions sympy networkx jinja2 filelock fsspec setuptools \
+        "${whole[@]}" && "$venv/bin/pip" install --quiet --no-deps "torch==$TORCH" "$@" ||
+        fail "torch and $module cannot be installed; see above"
     "$venv/bin/python" ops/bench/slim_torch.py
-    "$venv/bin/python" -c 'import torchcodec.decoders' ||
-        fail "torchcodec does not load; see above, and file what it says with the version of ffmpeg"
+    "$venv/bin/python" -c "import $module" ||
+        fail "$module does not load; see above, and file what it says"
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -201,9 +247,14 @@ TOOLS=$(cd "${CARGO_TARGET_DIR:-target}/tools" && pwd)
 readonly TOOLS
 
 case "${1:-}" in
-demo | test)
+demo)
+    system_packages demo
+    rust demo
+    ;;
+models | test)
     system_packages "$1"
     rust "$1"
+    libtorch
     if [ "$1" = test ]; then
         kafka
         jaeger
@@ -212,9 +263,18 @@ demo | test)
 bench)
     system_packages bench
     rust bench
-    torchcodec
+    libtorch
+    # In target/tools/bench, where `counterpoint bench` looks for it.
+    python_with bench torchcodec.decoders "" "torchcodec==$TORCHCODEC"
+    ;;
+parity)
+    system_packages parity
+    rust parity
+    libtorch
+    python_with parity peft "transformers==$TRANSFORMERS safetensors psutil pyyaml pillow" \
+        "peft==$PEFT" accelerate
     ;;
 *)
-    fail "usage: ops/setup.sh demo|test|bench"
+    fail "usage: ops/setup.sh demo|models|test|bench|parity"
     ;;
 esac

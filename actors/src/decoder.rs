@@ -15,9 +15,11 @@ use counterpoint_messages::{
 
 use crate::{
     Tools,
+    media::Media,
     settings::DecoderSettings,
-    source::places::Unusable,
+    source::places::{Places, Unusable},
     stage::{Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work},
+    store::Store,
 };
 
 const STAGE: StageName = StageName::Decoder;
@@ -55,22 +57,38 @@ impl Work for Prepare {
     type Outcome = Result<Prepared, MediaReject>;
 
     fn perform(self, tools: &Tools) -> Result<Self::Outcome, Fault> {
-        let scratch = tools.store.scratch();
-        let file = match tools.places.open(&self.media, &scratch)? {
-            Ok(file) => file,
-            Err(unusable) => return Ok(Err(reject(unusable, &self.media))),
-        };
-        let prepared = match tools.media.prepare(file.path(), &self.request, &scratch)? {
-            Ok(prepared) => prepared,
-            Err(reject) => return Ok(Err(reject)),
-        };
-        let media = tools.store.take_in(&prepared.video)?;
-        let sound = tools.store.take_in(&prepared.sound)?;
-        Ok(Ok(Prepared { media, sound, outcome: prepared.outcome }))
+        self.normalise(&tools.places, &*tools.media, &tools.store)
     }
 
     fn media_seconds(outcome: &Self::Outcome) -> f64 {
         outcome.as_ref().map_or(0.0, |prepared| prepared.outcome.duration_ms as f64 / 1000.0)
+    }
+}
+
+impl Prepare {
+    fn normalise(
+        &self,
+        places: &Places,
+        media: &dyn Media,
+        store: &Store,
+    ) -> Result<Result<Prepared, MediaReject>, Fault> {
+        let scratch = store.scratch();
+        let file = match places.open(&self.media, &scratch)? {
+            Ok(file) => file,
+            Err(unusable) => return Ok(Err(reject(unusable, &self.media))),
+        };
+        let prepared = media.prepare(file.path(), &self.request, &scratch)?;
+        // The worker reads the file anew: what it says counts only of the content that was hashed.
+        if let Err(unusable) = file.check() {
+            return Ok(Err(reject(unusable, &self.media)));
+        }
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(reject) => return Ok(Err(reject)),
+        };
+        let media = store.take_in(&prepared.video)?;
+        let sound = store.take_in(&prepared.sound)?;
+        Ok(Ok(Prepared { media, sound, outcome: prepared.outcome }))
     }
 }
 
@@ -178,5 +196,58 @@ fn curated(record: &Record) -> Result<&ClipCurated, StageError> {
     match &record.message {
         Message::ClipCurated(curated) => Ok(curated),
         other => Err(StageError::unexpected(STAGE, other)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest};
+    use counterpoint_messages::ContentHash;
+
+    use super::*;
+    use crate::media::{Parents, PreparedFiles};
+
+    /// Workers during whose work the input is written over in place.
+    struct Overtaken;
+
+    impl Media for Overtaken {
+        fn parallelism(&self) -> usize {
+            1
+        }
+
+        fn prepare(
+            &self,
+            input: &Path,
+            _: &PrepareRequest,
+            _: &Path,
+        ) -> Result<Result<PreparedFiles, MediaReject>, Fault> {
+            fs::write(input, "other content").unwrap();
+            Ok(Err(MediaReject::new(RejectReason::CorruptMedia, "half of this and half of that")))
+        }
+
+        fn compose(
+            &self,
+            _: &ComposeRequest,
+            _: &Parents,
+            _: &Path,
+        ) -> Result<Result<ComposeOutcome, MediaReject>, Fault> {
+            Err(Fault::Ours("nothing is composed here".to_owned()))
+        }
+    }
+
+    #[test]
+    fn a_file_that_changes_while_it_is_normalised_is_rejected_as_changed_whatever_came_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        fs::write(&path, "content").unwrap();
+        let media =
+            MediaFile { path: path.display().to_string(), hash: ContentHash::of(b"content"), bytes: 7 };
+        let work = Prepare { media, request: PrepareRequest::default() };
+        let store = Store::in_memory().unwrap();
+        let rejected = work.normalise(&Places::default(), &Overtaken, &store).unwrap().unwrap_err();
+        assert_eq!(rejected.reason, RejectReason::MediaChanged, "{}", rejected.detail);
+        assert!(rejected.detail.contains("other content now (13 bytes)"), "{}", rejected.detail);
     }
 }

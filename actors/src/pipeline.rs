@@ -80,7 +80,6 @@ pub struct RunningPipeline {
     supervisor: Addr<Supervisor>,
     health: Vec<(StageName, watch::Receiver<StageHealth>)>,
     ended: oneshot::Receiver<Result<(), PipelineError>>,
-    lag: LagWatch,
 }
 
 impl Pipeline {
@@ -90,9 +89,17 @@ impl Pipeline {
         let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
         let readers = handles.iter().map(|handle| handle.reads.clone()).collect();
         let lag = LagWatch::start(self.log, readers);
-        let (sender, ended) = oneshot::channel();
+        let (sender, last) = oneshot::channel();
         let supervisor = Supervisor::new(handles, Arc::clone(&self.tools), sender).start();
-        RunningPipeline { supervisor, health, ended, lag }
+        // Apart from whoever waits for the end, who may look away and ask again.
+        let (told, ended) = oneshot::channel();
+        actix::spawn(async move {
+            let last = last.await.unwrap_or(Ok(()));
+            lag.finish().await;
+            // Nobody may be waiting any more.
+            let _ = told.send(last);
+        });
+        RunningPipeline { supervisor, health, ended }
     }
 
     fn handle(&self, stage: StageName) -> StageHandle {
@@ -213,14 +220,12 @@ impl RunningPipeline {
         let _ = self.supervisor.try_send(Stop);
     }
 
-    /// Waits until every stage has ended.
+    /// Waits until every stage has ended. May be dropped and asked again until it has told.
     ///
     /// # Errors
     /// What kept the run from going on.
     pub async fn ended(&mut self) -> Result<(), PipelineError> {
-        let ended = (&mut self.ended).await.unwrap_or(Ok(()));
-        self.lag.finish().await;
-        ended
+        (&mut self.ended).await.unwrap_or(Ok(()))
     }
 
     /// Whether a stage of this process has committed a position; true if it runs elsewhere.

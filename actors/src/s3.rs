@@ -7,6 +7,7 @@
 mod url;
 
 use std::{
+    collections::HashMap,
     fmt,
     fs::File,
     io::{self, Read},
@@ -19,6 +20,7 @@ use object_store::{
     BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, RetryConfig, aws::AmazonS3Builder,
     buffered::BufWriter, path::Path as Key,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::{io::AsyncWriteExt, runtime::Runtime};
 
@@ -127,6 +129,8 @@ pub struct S3 {
     /// Id and secret, where they are not the environment's.
     keys: Option<(String, String)>,
     runtime: Arc<OnceLock<OwnRuntime>>,
+    /// By name of the bucket: connections and credentials are kept from one request to the next.
+    clients: Arc<Mutex<HashMap<String, Arc<dyn ObjectStore>>>>,
 }
 
 impl S3 {
@@ -145,7 +149,21 @@ impl S3 {
     /// # Errors
     /// [`S3Error::Settings`].
     pub fn bucket(&self, url: &S3Url) -> Result<Bucket, S3Error> {
-        let wrong = |error: String| S3Error::Settings { url: url.to_string(), detail: error };
+        let wrong = |detail: String| S3Error::Settings { url: url.to_string(), detail };
+        self.start_runtime().map_err(|error| wrong(error.to_string()))?;
+        let mut clients = self.clients.lock();
+        let client = match clients.get(&url.bucket) {
+            Some(client) => Arc::clone(client),
+            None => {
+                let client = self.connect(&url.bucket).map_err(|error| wrong(error.to_string()))?;
+                clients.insert(url.bucket.clone(), Arc::clone(&client));
+                client
+            }
+        };
+        Ok(Bucket { client, runtime: Arc::clone(&self.runtime), url: url.clone() })
+    }
+
+    fn connect(&self, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
         let retry = RetryConfig {
             backoff: BackoffConfig {
                 init_backoff: Duration::from_millis(50),
@@ -160,7 +178,7 @@ impl S3 {
             .with_read_timeout(SILENCE)
             .with_connect_timeout(CONNECT);
         let mut builder = AmazonS3Builder::from_env()
-            .with_bucket_name(&url.bucket)
+            .with_bucket_name(bucket)
             .with_client_options(client)
             .with_retry(retry)
             .with_disable_bulk_delete(true);
@@ -176,9 +194,7 @@ impl S3 {
         if let Some((id, secret)) = &self.keys {
             builder = builder.with_access_key_id(id).with_secret_access_key(secret);
         }
-        let client = builder.build().map_err(|error| wrong(error.to_string()))?;
-        self.start_runtime().map_err(|error| wrong(error.to_string()))?;
-        Ok(Bucket { client: Arc::new(client), runtime: Arc::clone(&self.runtime), url: url.clone() })
+        Ok(Arc::new(builder.build()?))
     }
 
     fn start_runtime(&self) -> io::Result<()> {
@@ -252,14 +268,16 @@ impl Bucket {
         }
     }
 
-    /// Reads an object from its beginning; it is fetched while it is read.
+    /// An object's length in bytes, and its content from the beginning, which is fetched while it is read.
     ///
     /// # Errors
     /// [`S3Error::Gone`] if it is not there.
-    pub fn read(&self, name: &str) -> Result<impl Iterator<Item = Result<Vec<u8>, S3Error>>, S3Error> {
+    pub fn read(&self, name: &str) -> Result<(u64, impl Iterator<Item = Result<Vec<u8>, S3Error>>), S3Error> {
         let (client, key) = (Arc::clone(&self.client), self.key(name));
         let got = self.wait(async move { client.get(&key).await })?;
-        let mut stream = got.map_err(|error| self.error(name, &error))?.into_stream();
+        let got = got.map_err(|error| self.error(name, &error))?;
+        let bytes = got.meta.size;
+        let mut stream = got.into_stream();
         let (sender, chunks) = mpsc::sync_channel(CHUNKS);
         self.spawn(async move {
             while let Some(chunk) = stream.next().await {
@@ -270,9 +288,10 @@ impl Bucket {
             }
         })?;
         let (bucket, name) = (self.clone(), name.to_owned());
-        Ok(chunks
+        let chunks = chunks
             .into_iter()
-            .map(move |chunk| chunk.map(|bytes| bytes.to_vec()).map_err(|error| bucket.error(&name, &error))))
+            .map(move |chunk| chunk.map(|bytes| bytes.to_vec()).map_err(|error| bucket.error(&name, &error)));
+        Ok((bytes, chunks))
     }
 
     /// When an object was last written; `None` if it is not there.
@@ -458,5 +477,15 @@ mod tests {
         let error = runtime.block_on(async move { bucket.check().unwrap_err() });
         assert!(matches!(error, S3Error::Away { .. }), "{error}");
         assert!(error.to_string().contains("s3://clips/a"), "{error}");
+    }
+
+    #[test]
+    fn a_bucket_has_one_client_however_often_it_is_opened() {
+        let s3 = S3::with_key(S3Settings::default(), "id", "secret");
+        let open = |url: &str| s3.clone().bucket(&url.parse().unwrap()).unwrap();
+        let (first, again, other) = (open("s3://clips/a"), open("s3://clips/b"), open("s3://store"));
+        assert!(Arc::ptr_eq(&first.client, &again.client));
+        assert!(!Arc::ptr_eq(&first.client, &other.client));
+        assert_eq!(again.url().to_string(), "s3://clips/b");
     }
 }

@@ -15,16 +15,16 @@ use std::{
     io::{self},
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use counterpoint_messages::{ContentHash, MediaObject};
 
-pub(crate) use self::file::remove_abandoned;
+pub(crate) use self::file::{check_length, remove_abandoned};
 use self::{bucket::InBucket, folder::Folder, memory::Memory};
 pub use self::{
     cache::LocalObject,
-    file::{hash_file, write_atomically},
+    file::{hash_file, write_atomically, write_atomically_by},
 };
 use crate::s3::{Bucket, S3Error};
 
@@ -54,12 +54,18 @@ pub enum StoreError {
         place: String,
     },
     /// A sweep is removing the very object that was put.
-    #[error("a sweep of {place} is removing {hash} at this moment: wait until it has ended")]
+    #[error(
+        "a sweep of {place} is removing {hash} at this moment: wait until it has ended; if it was killed, run again \
+         in {} s",
+        left.as_secs() + 1
+    )]
     Swept {
         /// Its hash.
         hash: ContentHash,
         /// Folder or address of the store.
         place: String,
+        /// How long until it counts as ended, whatever became of it.
+        left: Duration,
     },
     /// The bucket of the store.
     #[error("the store cannot be used: {0}")]

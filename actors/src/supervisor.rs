@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use actix::prelude::*;
@@ -16,11 +16,13 @@ use crate::{
     stage::{Ended, Ending, StageHealth, Stop},
 };
 
-/// Rebuilds in a row, without a record committed in between, before the run gives up.
+/// Rebuilds in a row, without a record committed or a long life in between, before the run gives up.
 const REBUILD_BUDGET: u32 = 5;
+/// An incarnation that lived longer was sound, also where there was nothing to commit.
+const LONG_LIFE: Duration = Duration::from_secs(60);
 const FIRST_BACKOFF: Duration = Duration::from_millis(200);
 
-/// How often a stage was built anew since it last committed a record.
+/// How often a stage was built anew since it last committed a record or lived long.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rebuilds {
     in_a_row: u32,
@@ -28,10 +30,10 @@ pub struct Rebuilds {
 }
 
 impl Rebuilds {
-    /// How long to wait before the next rebuild, given the records committed so far; `None` when it is time
-    /// to give up.
-    pub fn next(&mut self, records: u64) -> Option<Duration> {
-        if records > self.records {
+    /// How long to wait before the next rebuild, given the records committed so far and how long the
+    /// incarnation lived that has ended; `None` when it is time to give up.
+    pub fn next(&mut self, records: u64, lived: Duration) -> Option<Duration> {
+        if records > self.records || lived > LONG_LIFE {
             self.in_a_row = 0;
         }
         self.records = records;
@@ -67,6 +69,7 @@ struct Supervised {
     generation: u32,
     rebuilds: Rebuilds,
     alive: Option<(Recipient<Stop>, Arbiter)>,
+    since: Instant,
 }
 
 /// See the module.
@@ -84,8 +87,13 @@ impl Supervisor {
         tools: Arc<Tools>,
         ended: oneshot::Sender<Result<(), PipelineError>>,
     ) -> Self {
-        let supervised =
-            |handle| Supervised { handle, generation: 0, rebuilds: Rebuilds::default(), alive: None };
+        let supervised = |handle| Supervised {
+            handle,
+            generation: 0,
+            rebuilds: Rebuilds::default(),
+            alive: None,
+            since: Instant::now(),
+        };
         Self {
             stages: stages.into_iter().map(supervised).collect(),
             outcome: Ok(()),
@@ -101,6 +109,7 @@ impl Supervisor {
         }
         let supervisor = context.address().recipient();
         if let Some(supervised) = self.stages.iter_mut().find(|supervised| supervised.handle.stage == stage) {
+            supervised.since = Instant::now();
             supervised.alive = Some((supervised.handle.start)(supervised.generation, supervisor));
         }
     }
@@ -174,7 +183,7 @@ impl Handler<Ended> for Supervisor {
             Ending::Hopeless(reason) => self.fail(stage, reason, context),
             Ending::Fenced(reason) | Ending::Failed(reason) => {
                 let records = supervised.handle.health.borrow().records;
-                let Some(backoff) = supervised.rebuilds.next(records) else {
+                let Some(backoff) = supervised.rebuilds.next(records, supervised.since.elapsed()) else {
                     return self.fail(stage, reason, context);
                 };
                 supervised.generation += 1;
@@ -183,5 +192,37 @@ impl Handler<Ended> for Supervisor {
                 context.run_later(backoff, move |supervisor, context| supervisor.start(stage, context));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a stage that commits nothing is rebuilt, after lives of so many seconds one after the other.
+    fn is_rebuilt_after(lives: &[u64]) -> bool {
+        let mut rebuilds = Rebuilds::default();
+        let mut last = None;
+        for seconds in lives {
+            last = rebuilds.next(0, Duration::from_secs(*seconds));
+        }
+        last.is_some()
+    }
+
+    #[test]
+    fn an_idle_stage_that_fails_now_and_then_is_rebuilt_for_ever_and_one_that_keeps_failing_is_not() {
+        assert!(is_rebuilt_after(&[3600; 20]));
+        assert!(is_rebuilt_after(&[0, 0, 0, 0, 0]));
+        assert!(!is_rebuilt_after(&[0, 0, 0, 0, 0, 0]));
+        assert!(!is_rebuilt_after(&[60; 6]), "a patience of that length is no sign of health");
+        assert!(is_rebuilt_after(&[0, 0, 0, 0, 0, 61, 0, 0, 0, 0]), "a long life makes up for all before it");
+        assert!(!is_rebuilt_after(&[0, 0, 0, 0, 0, 61, 0, 0, 0, 0, 0]));
+    }
+
+    #[test]
+    fn the_wait_grows_and_starts_anew_with_a_record() {
+        let mut rebuilds = Rebuilds::default();
+        let mut next = |records| rebuilds.next(records, Duration::ZERO).unwrap().as_millis();
+        assert_eq!([next(0), next(0), next(0), next(1), next(1)], [200, 400, 800, 200, 400]);
     }
 }

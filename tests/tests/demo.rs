@@ -50,7 +50,8 @@ fn the_demo_finds_what_was_planted_and_a_second_one_changes_nothing() {
     assert!(facts.players >= 7, "{facts:?}");
 
     let (manifest, records) = (out.manifest(), out.records());
-    demo(&out.path(""), "1", "3").run().done();
+    let told = demo(&out.path(""), "1", "3").with(["--json"]).run().done().json();
+    assert!(told.is_object(), "one object is all that stdout holds: {told}");
     assert_eq!((out.manifest(), out.summary()), (manifest, summary));
     for topic in ["clips", "curated", "decoded", "accepted", "samples", "skipped", "rejected"] {
         assert_eq!(out.records()[topic], records[topic], "{topic}");

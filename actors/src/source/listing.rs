@@ -162,12 +162,12 @@ fn join(
     Ok(listing)
 }
 
-/// The row that a file name means: the one of its segment, or the first.
+/// The row that a file name means: the one of its segment, or the first if it names none. Labels of other seconds
+/// are not its labels.
 fn choose(name: &ClipName, rows: &[LabelledClip]) -> Option<LabelledClip> {
-    let same_start = |row: &&LabelledClip| {
-        name.segment.is_some_and(|named| row.segment.is_some_and(|listed| listed.start_ms == named.start_ms))
-    };
-    rows.iter().find(same_start).or(rows.first()).cloned()
+    let Some(named) = name.segment else { return rows.first().cloned() };
+    let is_of_it = |row: &&LabelledClip| row.segment.is_none_or(|listed| listed.start_ms == named.start_ms);
+    rows.iter().find(is_of_it).cloned()
 }
 
 /// Opens a label list. Of one that somebody may be writing, the last line counts once it is ended: half a

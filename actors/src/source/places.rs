@@ -1,11 +1,13 @@
 //! Where input media lies: a local folder, or a part of a bucket.
 
 use std::{
-    fmt,
+    fmt, fs,
     io::{self, Write},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
+use counterpoint_core::media_job::MOST_INPUT_BYTES;
 use counterpoint_messages::{ContentHash, MediaFile};
 use tempfile::TempPath;
 
@@ -13,23 +15,25 @@ use super::files::{Enumeration, MediaEntry, enumerate, media_stem, since_1970};
 use crate::{
     s3::{Bucket, S3, S3Error, S3Url},
     stage::Fault,
-    store::{StoreError, hash_file},
+    store::{StoreError, check_length, hash_file},
 };
 
 /// BLAKE3 and length of a file's content, or why there are none.
 pub type Hashed = Result<(ContentHash, u64), Unusable>;
 
 /// Reads input media by path or by `s3://` address.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Places {
     s3: S3,
+    /// Longest object that is read.
+    most_bytes: u64,
 }
 
 /// A media file that can be opened by a path of this machine.
 #[derive(Debug)]
 pub enum LocalFile {
-    /// It is where it always was.
-    There(PathBuf),
+    /// It is where it always was, and looked like this before it was hashed.
+    There(PathBuf, Look),
     /// A copy, which is removed with this value.
     Copy(TempPath),
 }
@@ -38,9 +42,40 @@ impl LocalFile {
     /// Its path.
     pub fn path(&self) -> &Path {
         match self {
-            Self::There(path) => path,
+            Self::There(path, _) => path,
             Self::Copy(path) => path,
         }
+    }
+
+    /// Whether it is still the file that was hashed. What was read of it meanwhile is else of other content.
+    ///
+    /// # Errors
+    /// [`Unusable::Changed`] or [`Unusable::Missing`].
+    pub fn check(&self) -> Result<(), Unusable> {
+        let Self::There(path, before) = self else { return Ok(()) };
+        let now = Look::at(path)?;
+        if now == *before { Ok(()) } else { Err(Unusable::Changed(now.bytes)) }
+    }
+}
+
+/// What tells a file from another one under its name, and from itself after a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Look {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+    modified: (i64, i64),
+}
+
+impl Look {
+    fn at(path: &Path) -> io::Result<Self> {
+        let metadata = fs::metadata(path)?;
+        Ok(Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+        })
     }
 }
 
@@ -77,10 +112,16 @@ impl From<io::Error> for Unusable {
     }
 }
 
+impl Default for Places {
+    fn default() -> Self {
+        Self::new(S3::default())
+    }
+}
+
 impl Places {
     /// Reads from local paths and, by `s3`, from buckets.
     pub fn new(s3: S3) -> Self {
-        Self { s3 }
+        Self { s3, most_bytes: MOST_INPUT_BYTES }
     }
 
     /// Tries whether a bucket can be listed at all.
@@ -145,8 +186,10 @@ impl Places {
                 Err(unusable) => return Ok(Err(unusable)),
             }
         } else {
-            match hash_file(found.path.as_ref()) {
-                Ok(content) => (LocalFile::There(found.path.clone().into()), content),
+            let path = Path::new(&found.path);
+            // The look comes first: what changes after it shows in the next one.
+            match Look::at(path).and_then(|look| Ok((look, hash_file(path)?))) {
+                Ok((look, content)) => (LocalFile::There(path.to_owned(), look), content),
                 Err(error) => return Ok(Err(error.into())),
             }
         };
@@ -182,12 +225,15 @@ impl Places {
         let url = path.parse::<S3Url>().map_err(Fault::Record)?;
         let (parent, name) = url.split();
         let bucket = self.s3.bucket(&parent).map_err(ours)?;
-        let chunks = match bucket.read(&name) {
-            Ok(chunks) => chunks,
+        let (bytes, chunks) = match bucket.read(&name) {
+            Ok(object) => object,
             Err(S3Error::Gone { .. }) => return Ok(Err(Unusable::Missing)),
             Err(S3Error::Denied { detail, .. }) => return Ok(Err(Unusable::Unreadable(detail))),
             Err(error) => return Err(ours(error)),
         };
+        if let Err(too_large) = check_length(bytes, self.most_bytes) {
+            return Ok(Err(too_large.into()));
+        }
         for chunk in chunks {
             if !take(&chunk.map_err(ours)?)? {
                 break;
@@ -204,4 +250,52 @@ impl Places {
 
 fn ours(error: S3Error) -> Fault {
     Fault::Ours(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::File;
+
+    use counterpoint_servers::s3::{KEY_ID, S3Server, SECRET};
+
+    use super::*;
+    use crate::s3::S3Settings;
+
+    #[test]
+    fn an_object_longer_than_any_input_is_refused_before_it_is_read() {
+        let server = S3Server::start(&["clips"]).unwrap();
+        let bytes = 6;
+        fs::write(server.bucket("clips").join("a.mp4"), b"sounds").unwrap();
+        let settings =
+            S3Settings { endpoint: Some(server.endpoint()), allow_http: true, ..S3Settings::default() };
+        let places = Places { s3: S3::with_key(settings, KEY_ID, SECRET), most_bytes: bytes - 1 };
+        let scratch = tempfile::tempdir().unwrap();
+        let found = MediaFile { path: "s3://clips/a.mp4".to_owned(), hash: ContentHash::of(b"x"), bytes };
+
+        let hashed = places.hash(&found.path).unwrap().unwrap_err();
+        let opened = places.open(&found, scratch.path()).unwrap().unwrap_err();
+        for unusable in [hashed, opened] {
+            assert!(matches!(unusable, Unusable::TooLarge(_)), "{unusable}");
+            assert_eq!(unusable.to_string(), "it has 6 bytes, more than 5");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_written_over_after_it_was_hashed_is_noticed_although_its_length_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.mp4");
+        let write = |content: &[u8], seconds| {
+            fs::write(&path, content).unwrap();
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            File::options().append(true).open(&path).unwrap().set_modified(time).unwrap();
+        };
+        write(b"sound", 1_000);
+        let found = MediaFile { path: path.display().to_string(), hash: ContentHash::of(b"sound"), bytes: 5 };
+        let file = Places::default().open(&found, folder.path()).unwrap().unwrap();
+        file.check().unwrap();
+        write(b"noise", 2_000);
+        assert!(matches!(file.check(), Err(Unusable::Changed(5))));
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(file.check(), Err(Unusable::Missing)));
+    }
 }

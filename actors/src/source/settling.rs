@@ -20,7 +20,8 @@ const LONG_AGO: Duration = Duration::from_secs(60);
 /// What was seen of the files that changed a short while ago.
 #[derive(Debug, Default)]
 pub struct Settling {
-    young: Mutex<HashMap<String, Sighting>>,
+    /// By the place that was looked at, then by path.
+    young: Mutex<HashMap<String, HashMap<String, Sighting>>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -57,13 +58,15 @@ impl Moment {
 }
 
 impl Settling {
-    /// Tells apart which of the files of a folder have kept their length and time for `settle`.
-    pub fn look(&self, folder: &str, files: Vec<MediaEntry>, settle: Duration, now: Moment) -> Settled {
+    /// Tells apart which of the files of a place have kept their length and time for `settle`.
+    pub fn look(&self, place: &str, files: Vec<MediaEntry>, settle: Duration, now: Moment) -> Settled {
         let mut young = self.young.lock();
+        // What is gone from the place is forgotten with the last look at it.
+        let before = young.remove(place).unwrap_or_default();
         let mut settled = Settled::default();
         let mut still_young = HashMap::new();
         for file in files {
-            let Some(sighting) = sight(young.get(&file.path), &file, settle, now) else {
+            let Some(sighting) = sight(before.get(&file.path), &file, settle, now) else {
                 settled.files.push(file);
                 continue;
             };
@@ -73,9 +76,9 @@ impl Settling {
             }
             still_young.insert(file.path, sighting);
         }
-        // What is gone from the folder is forgotten; other folders are other looks.
-        young.retain(|path, _| !path.starts_with(folder));
-        young.extend(still_young);
+        if !still_young.is_empty() {
+            young.insert(place.to_owned(), still_young);
+        }
         settled
     }
 }
@@ -158,6 +161,25 @@ mod tests {
         let ahead = watch();
         assert!(!ahead.counts(file(1, 9_000_000), 0));
         assert!(ahead.counts(file(1, 9_000_000), 4));
+    }
+
+    #[test]
+    fn a_look_at_one_place_forgets_nothing_of_another_whose_name_begins_alike() {
+        let settling = Settling::default();
+        let start = Instant::now();
+        let look = |place: &str, path: Option<&str>, seconds| {
+            let files = path.map(|path| MediaEntry { path: path.to_owned(), ..file(1, 1_000_000) });
+            let now = Moment { instant: start + Duration::from_secs(seconds), wall_ms: 1_000_000 };
+            settling.look(place, files.into_iter().collect(), SETTLE, now).files.len()
+        };
+        let places = [("/data2", "/data2/a.mp4"), ("/data/train.csv", "/data/train.csv")];
+        for (place, path) in places {
+            assert_eq!(look(place, Some(path), 0), 0);
+        }
+        look("/data", None, 1);
+        for (place, path) in places {
+            assert_eq!(look(place, Some(path), 4), 1, "{path} was watched for long enough");
+        }
     }
 
     #[test]

@@ -281,6 +281,8 @@ impl<S: Stage> Cycle<S> {
                 self.caught_up = true;
                 if self.lanes.values().all(Lane::is_empty) {
                     self.attempts.relax();
+                    // Nothing is left to try again, so what the stage paused for is over.
+                    self.resume();
                 }
             }
             Event::Revoked { ack } => {

@@ -330,8 +330,8 @@ impl<S: Stage> Cycle<S> {
             position: received.position.0,
             attempts,
             reason: reason.to_owned(),
-            key: received.key.clone(),
             // No message of ours is longer; of what others wrote the beginning is enough to tell what it is.
+            key: received.key.iter().take(MAX_DEAD_LETTER_BYTES / 4).copied().collect(),
             raw: received.value.iter().take(MAX_DEAD_LETTER_BYTES / 2).copied().collect(),
         };
         let output = Output {

@@ -1,22 +1,24 @@
 //! Objects in a bucket.
 //!
 //! Nothing in a bucket can be locked, and a delete asks no questions. A sweep therefore says first what it is
-//! about to delete, by a note `deleting/HASH/NUMBER`, then looks at the object's time, deletes, and takes the
+//! about to delete, by a note `deleting/HASH/PROCESS-NUMBER`, then looks at the object's time, deletes, and takes the
 //! note back. A put writes the object, then looks for such notes, then looks whether the object is there:
 //!
 //! - a note that is there: a delete may be under way; wait until it has gone, and put again;
 //! - no note, but no object either: a delete came between; put again;
 //! - no note, and the object: every delete from now on sees the new time.
 //!
-//! This needs no more than what S3 promises: whoever reads after a write sees it.
+//! A note whose sweep was killed is passed over: at once where its process can be seen to have ended, else after
+//! a time that no delete takes. This needs no more than what S3 promises: whoever reads after a write sees it.
 
 use std::{
+    collections::HashMap,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant, SystemTime},
 };
 
-use counterpoint_log::failpoints;
+use counterpoint_log::{failpoints, process::Process};
 use counterpoint_messages::ContentHash;
 
 use super::{Content, Entry, LocalObject, Note, Objects, StoreError, cache::Cache, hash_named, object_name};
@@ -24,8 +26,10 @@ use crate::s3::{Body, Bucket, Listed, S3Error};
 
 /// Longest that a delete may take from its note to the request; what is slower gives up.
 const DELETE_WITHIN: Duration = Duration::from_secs(60);
-/// Age of a note whose sweep has died: far beyond the longest delete, its request and its tries included.
+/// Age of a note whose sweep has died, where its process cannot be seen: far beyond the longest delete, its request and its tries included.
 const NOTE_IS_DEAD: Duration = Duration::from_secs(15 * 60);
+/// How long the last request of a process that was killed may still be on its way in the server.
+const LAST_REQUEST: Duration = Duration::from_secs(2);
 /// How long a put waits for a delete before its stage pauses.
 const WAIT: Duration = Duration::from_secs(5);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -48,7 +52,7 @@ impl InBucket {
         take: &mut dyn FnMut(&[u8]) -> Result<(), StoreError>,
     ) -> Result<bool, StoreError> {
         match self.bucket.read(&object_name(hash)) {
-            Ok(chunks) => {
+            Ok((_, chunks)) => {
                 for chunk in chunks {
                     take(&chunk?)?;
                 }
@@ -64,19 +68,27 @@ impl InBucket {
         let folder = format!("deleting/{hash}");
         let start = Instant::now();
         let mut has_waited = false;
+        let mut ended: HashMap<String, Instant> = HashMap::new();
         loop {
-            let mut alive = 0;
+            let mut longest = None;
             for note in self.bucket.list(&folder)? {
-                match note.modified.elapsed() {
-                    Ok(age) if age > NOTE_IS_DEAD => self.bucket.delete(&note.name)?,
-                    _ => alive += 1,
+                // A clock that runs ahead makes it no older.
+                let age = note.modified.elapsed().unwrap_or_default();
+                let left = match owner(&note.name) {
+                    Some(owner) if owner.has_ended() => {
+                        let seen = *ended.entry(note.name.clone()).or_insert_with(Instant::now);
+                        LAST_REQUEST.saturating_sub(seen.elapsed())
+                    }
+                    _ => NOTE_IS_DEAD.saturating_sub(age),
+                };
+                match left {
+                    Duration::ZERO => self.bucket.delete(&note.name)?,
+                    left => longest = longest.max(Some(left)),
                 }
             }
-            if alive == 0 {
-                return Ok(has_waited);
-            }
+            let Some(left) = longest else { return Ok(has_waited) };
             if start.elapsed() > WAIT {
-                return Err(StoreError::Swept { hash, place: self.place() });
+                return Err(StoreError::Swept { hash, place: self.place(), left });
             }
             has_waited = true;
             std::thread::sleep(LOOK_AGAIN);
@@ -133,10 +145,10 @@ impl Objects for InBucket {
 
     fn delete(&self, hash: ContentHash, untouched_since: SystemTime) -> Result<bool, StoreError> {
         static NUMBER: AtomicU64 = AtomicU64::new(0);
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let this = Process::this().map_err(|error| StoreError::io("read", Path::new("/proc"), error))?;
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         // Tells this delete from those of other processes and threads.
-        let note = format!("deleting/{hash}/{}-{}-{number}", std::process::id(), now.as_nanos());
+        let note = format!("deleting/{hash}/{this}-{number}");
         let name = object_name(hash);
         let start = Instant::now();
         self.bucket.put(&note, Body::Bytes(Vec::new()))?;
@@ -162,6 +174,13 @@ impl Objects for InBucket {
         let is_note = |_, _: &str| true;
         Ok(self.bucket.list(note.folder())?.iter().filter_map(|listed| entry(listed, is_note)).collect())
     }
+}
+
+/// The process that wrote a note of a delete; none of a release before notes named it.
+fn owner(note: &str) -> Option<Process> {
+    let (_, name) = note.rsplit_once('/')?;
+    let (owner, _) = name.rsplit_once('-')?;
+    owner.parse().ok()
 }
 
 /// What is named by a hash, in a place where `is_one` expects it.

@@ -86,6 +86,8 @@ impl Cache {
             return Err(StoreError::Damaged { hash, place: place.to_owned() });
         }
         let path = self.folder.join(hash.to_string());
+        // The name is trusted from now on, also after a power failure.
+        file.as_file().sync_data().map_err(|error| StoreError::io("sync", file.path(), error))?;
         let lease = Arc::new(lock_shared(&path, file.reopen())?);
         loop {
             match file.persist_noclobber(&path) {

@@ -1,8 +1,9 @@
 //! Files that are there whole or not at all.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Permissions},
     io::{self, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -21,14 +22,22 @@ const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 /// If it cannot be read; [`io::ErrorKind::FileTooLarge`] where it is longer than [`MOST_INPUT_BYTES`].
 pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
     let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
-    if bytes > MOST_INPUT_BYTES {
-        let told = format!("it has {bytes} bytes, more than {MOST_INPUT_BYTES}");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
-    }
+    check_length(file.metadata()?.len(), MOST_INPUT_BYTES)?;
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(file)?;
     Ok((ContentHash(*hasher.finalize().as_bytes()), hasher.count()))
+}
+
+/// Refuses more bytes than any input may have.
+///
+/// # Errors
+/// [`io::ErrorKind::FileTooLarge`] above [`MOST_INPUT_BYTES`].
+pub(crate) fn check_length(bytes: u64, most: u64) -> io::Result<()> {
+    if bytes > most {
+        let told = format!("it has {bytes} bytes, more than {most}");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, told));
+    }
+    Ok(())
 }
 
 /// Writes a file so that readers see the old content or the new one, and a crash leaves one of the two.
@@ -36,17 +45,29 @@ pub fn hash_file(path: &Path) -> io::Result<(ContentHash, u64)> {
 /// # Errors
 /// If it cannot be written.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    write_atomically_by(path, |file| File::options().write(true).open(file)?.write_all(bytes))
+}
+
+/// The same of a file that `write` fills under the path that it is given.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn write_atomically_by(
+    path: &Path,
+    write: impl FnOnce(&Path) -> io::Result<()>,
+) -> Result<(), StoreError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     make_folder(folder)?;
-    let mut file = tempfile::Builder::new()
+    let file = tempfile::Builder::new()
         .prefix(".writing-")
         .tempfile_in(folder)
-        .map_err(|error| StoreError::io("make a file in", folder, error))?;
-    file.write_all(bytes).map_err(|error| StoreError::io("write", path, error))?;
-    // Files for people and other programs, not secrets: readable like any other.
-    rustix::fs::fchmod(file.as_file(), rustix::fs::Mode::from_raw_mode(0o644))
-        .map_err(|error| StoreError::io("set the mode of", path, error.into()))?;
-    let file = file.into_temp_path();
+        .map_err(|error| StoreError::io("make a file in", folder, error))?
+        .into_temp_path();
+    write(&file).map_err(|error| StoreError::io("write", path, error))?;
+    // Files for people and other programs, not secrets: readable like any other. By name, as the writer may have
+    // put another file there.
+    fs::set_permissions(&file, Permissions::from_mode(0o644))
+        .map_err(|error| StoreError::io("set the mode of", path, error))?;
     sync(&file)?;
     rename(&file, path)?;
     sync(folder)

@@ -2,10 +2,9 @@ use std::{
     fs::{self, File},
     sync::mpsc,
     thread,
-    time::Duration,
 };
 
-use counterpoint_log::failpoints;
+use counterpoint_log::{failpoints, process::Process};
 use counterpoint_servers::s3::{KEY_ID, S3Server, SECRET};
 use fail::FailScenario;
 
@@ -206,14 +205,35 @@ fn a_delete_that_is_over_before_the_put_looks_is_noticed() {
 fn a_put_waits_for_a_removal_under_way_and_passes_over_one_that_died() {
     let place = Place::bucket();
     let hash = place.store.put_bytes(b"sound").unwrap().hash;
-    let note = place.files.join(format!("deleting/{hash}/1-2-3"));
-    fs::create_dir_all(note.parent().unwrap()).unwrap();
-    fs::write(&note, b"").unwrap();
+    let folder = place.files.join(format!("deleting/{hash}"));
+    fs::create_dir_all(&folder).unwrap();
+    let (unknown, living) = (folder.join("1-2-3"), folder.join(format!("{}-7", Process::this().unwrap())));
+    for note in [&unknown, &living] {
+        fs::write(note, b"").unwrap();
+    }
+    age(&unknown, 1);
     let error = place.store.put_bytes(b"sound").unwrap_err();
-    assert!(matches!(error, StoreError::Swept { .. }), "{error}");
-    age(&note, 1);
+    let StoreError::Swept { left, .. } = error else { panic!("{error}") };
+    assert!((800..900).contains(&left.as_secs()), "{left:?}");
+    assert!(error.to_string().ends_with(&format!("run again in {} s", left.as_secs() + 1)), "{error}");
+    assert!(!unknown.exists(), "nobody takes so long");
+    age(&living, 1);
     place.store.put_bytes(b"sound").unwrap();
-    assert!(!note.exists());
+    assert!(!living.exists());
+}
+
+#[test]
+fn a_put_passes_over_the_removal_of_a_process_of_this_host_that_was_killed() {
+    let place = Place::bucket();
+    let hash = place.store.put_bytes(b"sound").unwrap().hash;
+    let folder = place.files.join(format!("deleting/{hash}"));
+    fs::create_dir_all(&folder).unwrap();
+    let this = Process::this().unwrap().to_string();
+    let ended = folder.join(format!("{}_0-7", this.rsplit_once('_').unwrap().0));
+    fs::write(&ended, b"").unwrap();
+    place.store.put_bytes(b"sound").unwrap();
+    assert!(!ended.exists());
+    assert_eq!(place.store.get(hash).unwrap(), b"sound");
 }
 
 #[test]
@@ -303,7 +323,7 @@ fn a_listing_has_as_many_pages_as_it_needs() {
     listed.sort_by(|a, b| a.name.cmp(&b.name));
     let found: Vec<_> = listed.iter().map(|object| format!("clips/{}", object.name)).collect();
     assert_eq!(found, names);
-    let content: Vec<_> = bucket.read(&listed[7].name).unwrap().map(Result::unwrap).collect();
+    let content: Vec<_> = bucket.read(&listed[7].name).unwrap().1.map(Result::unwrap).collect();
     assert_eq!(content.concat(), names[7].as_bytes());
 }
 

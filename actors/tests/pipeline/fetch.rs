@@ -12,7 +12,7 @@ use counterpoint_actors::{
     projection::Summary,
     settings::{FetchOutcome, FetchReason},
 };
-use counterpoint_log::{TopicLog, memory::MemoryLog};
+use counterpoint_log::{TopicLog, memory::MemoryLog, process::Process};
 use counterpoint_messages::{Message, Topic};
 use futures::TryStreamExt;
 
@@ -224,12 +224,17 @@ fn no_more_commands_are_begun_in_a_minute_than_allowed() {
 fn what_a_killed_fetcher_left_behind_is_removed_and_its_command_ended() {
     let harness = downloading(&["leftleftlef"], "echo good > $2");
     let clips = harness.path("clips");
-    fs::write(clips.join(".fetching-0123.mp4.part"), "half").unwrap();
+    let this = Process::this().unwrap().to_string();
+    let ended = format!("{}_0", this.rsplit_once('_').unwrap().0);
+    let half = clips.join(format!(".fetching-{ended}-x"));
+    fs::create_dir(&half).unwrap();
+    fs::write(half.join("clip.mp4.part"), "half").unwrap();
+    let mark = format!("{ended}:{}", clips.display());
     let mut left =
-        std::process::Command::new("sleep").arg("600").env("COUNTERPOINT_FETCHING", &clips).spawn().unwrap();
+        std::process::Command::new("sleep").arg("600").env("COUNTERPOINT_FETCHING", mark).spawn().unwrap();
     let summary = harness.run(&memory());
     assert_eq!(summary.accepted, 3);
-    assert!(!clips.join(".fetching-0123.mp4.part").exists());
+    assert!(!half.exists());
     assert!(!left.wait().unwrap().success(), "it was killed");
 }
 

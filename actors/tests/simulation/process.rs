@@ -199,13 +199,16 @@ async fn supervised(
 ) -> Result<(), String> {
     let mut rebuilds = Rebuilds::default();
     loop {
+        let begun = scheduler.now();
         match begin(health.clone(), stop.subscribe()).await {
             Ending::Stopped => return Ok(()),
             Ending::Hopeless(reason) => return Err(reason),
             Ending::Fenced(reason) | Ending::Failed(reason) => {
                 scheduler.note(format_args!("a stage ended: {reason}"));
                 let records = health.borrow().records;
-                let Some(backoff) = rebuilds.next(records) else { return Err(reason) };
+                let Some(backoff) = rebuilds.next(records, scheduler.now() - begun) else {
+                    return Err(reason);
+                };
                 scheduler.sleep(backoff).await;
             }
         }

@@ -1,6 +1,7 @@
 //! The command line. Names, flags and outputs are an interface: other programs call them.
 
 pub mod bench;
+pub mod models;
 
 use std::path::{Path, PathBuf};
 
@@ -73,8 +74,19 @@ pub enum Command {
     Sweep(Sweep),
     /// Measure this program side by side with what others use for the same work
     Bench(bench::Bench),
+    /// Ask a model one question about a media file
+    Ask(models::Ask),
+    /// Run or tune a model on tensors
+    Model(models::OnModel),
     /// Check this machine, and name the command that mends what is missing
-    Doctor,
+    Doctor(Doctor),
+}
+
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Check this checkpoint folder, too, and tell the memory that it takes
+    #[arg(long, value_name = "DIR")]
+    pub model: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -281,6 +293,8 @@ pub enum TopicsAction {
 #[derive(Debug, Args)]
 pub struct Status {
     /// A clip, by its source video, its file or its id
+    // Ids of videos may begin with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     pub clip: Option<String>,
     /// Output folder of the run that is meant, unless --broker names a log
     #[arg(long, value_name = "DIR", default_value = "out")]

@@ -13,6 +13,8 @@ use counterpoint_actors::{
         GateSettings, SettingError, Settings, SourceSettings,
     },
 };
+use counterpoint_models::LocalSettings;
+use counterpoint_remote::RemoteSettings;
 use counterpoint_telemetry::LOG_VARIABLE;
 use figment::{
     Figment,
@@ -57,6 +59,10 @@ pub struct Config {
     pub store: StoreSettings,
     /// Buckets, of the store and of clips.
     pub s3: S3Settings,
+    /// Models that run in this process.
+    pub local: LocalSettings,
+    /// Models that are asked over a network.
+    pub remote: RemoteSettings,
     /// What the program says about itself while it runs.
     pub telemetry: Telemetry,
 }

@@ -1,41 +1,7 @@
-//! `counterpoint`: finds out whether a multimodal model really listens and really looks.
-//!
-//! Commands are thin: they read what the user gave, open what they need ([`context`]) and hand over to
-//! the pipeline. Results go to stdout, logs and progress to stderr.
-
-mod args;
-mod commands;
-mod config;
-mod context;
-mod gallery;
-mod output;
-mod page;
-mod progress;
+//! The program `counterpoint`; everything it does is in the library beside it.
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use crate::{args::Arguments, output::Failure};
-
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    // Named here because the guard must outlive the pipeline.
-    let _failpoints = std::env::var_os("FAILPOINTS").map(|_| {
-        counterpoint_log::failpoints::arm();
-        fail::FailScenario::setup()
-    });
-    match commands::run(arguments) {
-        Ok(code) => code,
-        Err(failure) => {
-            output::say(&format!("counterpoint: {failure}"));
-            failure.code()
-        }
-    }
-}
-
-impl From<anyhow::Error> for Failure {
-    fn from(error: anyhow::Error) -> Self {
-        Self::Failed(error)
-    }
+    counterpoint_cli::main(None)
 }

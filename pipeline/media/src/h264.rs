@@ -50,13 +50,14 @@ impl H264Encoder {
     pub fn new(width: u16, height: u16, frame_rate: u32, colours: Colours) -> Result<Self, MediaError> {
         let colours = colours.name();
         let rate = frame_rate.max(1);
+        let tree = has_deterministic_tree(width);
         let running = Running::launch(
             GRAPH,
             &format!(
                 "appsrc name=source format=time block=true max-buffers={FRAMES_IN_FLIGHT} max-bytes=0 \
                  caps=video/x-raw,format=I420,width={width},height={height},framerate={rate}/1,\
                  colorimetry={colours},pixel-aspect-ratio=1/1,interlace-mode=progressive \
-                 ! x264enc threads=1 sync-lookahead=0 speed-preset=veryfast pass=qual quantizer=20 \
+                 ! x264enc threads=1 sync-lookahead=0 speed-preset=veryfast pass=qual quantizer=19 mb-tree={tree} \
                  bitrate=20000 vbv-buf-capacity=1000 bframes=0 key-int-max={rate} option-string=scenecut=0 \
                  ! video/x-h264,stream-format=avc,alignment=au,profile=high \
                  ! appsink name=sink sync=false"
@@ -127,6 +128,14 @@ impl H264Encoder {
         let (width, height, frame_rate) = self.settings;
         Ok(PictureTrack { width, height, frame_rate, packets: coded.packets, avcc })
     }
+}
+
+/// Whether x264's macroblock tree gives the same bytes each time at this width in pixels.
+///
+/// Its vectors of 16 macroblocks read beyond the end of a row that they do not fill (x264 r3095 with AVX-512),
+/// so what memory held before gets into the quantizers. The tree saves a few per cent of the bytes.
+fn has_deterministic_tree(width: u16) -> bool {
+    width.div_ceil(16).is_multiple_of(16)
 }
 
 /// The decoder configuration that a sample's format carries.

@@ -5,7 +5,7 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use counterpoint_core::corpus::ClipScript;
-use counterpoint_core::media_job::MOST_INPUT_BYTES;
+use counterpoint_core::media_job::{MOST_INPUT_BYTES, SampleOutcome};
 use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
 use tempfile::{NamedTempFile, TempPath};
@@ -114,9 +114,9 @@ impl WorkerPool {
         let mut out = File::from(out);
         match self.run(&Job::Sample(request.clone()), &[source.as_fd(), out.as_fd()])? {
             Ok(Outcome::Sampled(shape)) => {
-                let pixels = shape.frames.saturating_mul(u64::from(shape.size).pow(2)).saturating_mul(3);
-                let mut rgb = vec![0; usize::try_from(pixels).unwrap_or(0)];
-                let mut sound = vec![0; usize::try_from(shape.samples.saturating_mul(4)).unwrap_or(0)];
+                let written = out.metadata().map_err(|error| WorkerFault::output(memory(), error))?.len();
+                let (pixels, sound) = lengths(&shape, request.size, written)?;
+                let (mut rgb, mut sound) = (vec![0; pixels], vec![0; sound]);
                 out.rewind()
                     .and_then(|()| out.read_exact(&mut rgb))
                     .and_then(|()| out.read_exact(&mut sound))
@@ -180,6 +180,20 @@ impl WorkerPool {
             other => Err(unexpected(&other)),
         }
     }
+}
+
+/// Bytes of the frames and of the sound in an output of `written` bytes. A worker that was led astray by its input
+/// may claim anything: nothing is allocated for what is not there.
+fn lengths(shape: &SampleOutcome, size: u32, written: u64) -> Result<(usize, usize), WorkerFault> {
+    let frame = u64::from(shape.size).checked_pow(2).and_then(|pixels| pixels.checked_mul(3));
+    let rgb = frame.and_then(|frame| frame.checked_mul(shape.frames));
+    let lengths = rgb
+        .zip(shape.samples.checked_mul(4))
+        .filter(|(rgb, sound)| shape.size == size && size > 0 && rgb.checked_add(*sound) == Some(written));
+    let lengths = lengths.and_then(|(rgb, sound)| Some((rgb.try_into().ok()?, sound.try_into().ok()?)));
+    lengths.ok_or_else(|| WorkerFault::Broken {
+        detail: format!("it claims {shape:?} of {size} pixels, and wrote {written} bytes"),
+    })
 }
 
 /// Opens an input to read; only regular files, and never waiting for one.
@@ -258,6 +272,24 @@ mod tests {
         assert_eq!(denied.reason, RejectReason::UnreadableFile);
         assert!(denied.detail.contains("clip.mp4"), "{}", denied.detail);
         assert_eq!(open(Path::new("/no/such/clip.mp4")).unwrap_err().reason, RejectReason::MediaMissing);
+    }
+
+    #[test]
+    fn a_sample_that_is_not_as_long_as_claimed_is_a_fault_of_the_worker_before_memory_is_taken() {
+        let shape = |frames, size, samples| SampleOutcome { frames, size, samples };
+        assert_eq!(lengths(&shape(2, 4, 5), 4, 116).unwrap(), (96, 20));
+        assert_eq!(lengths(&shape(0, 4, 0), 4, 0).unwrap(), (0, 0));
+        for (claim, size, written) in [
+            (shape(2, 4, 5), 4, 115),
+            (shape(2, 4, 5), 4, 117),
+            (shape(2, 8, 0), 4, 384),
+            (shape(u64::MAX, 4, u64::MAX), 4, 116),
+            (shape(u64::MAX, 0, 0), 0, 0),
+            (shape(1 << 40, u32::MAX, 0), u32::MAX, 0),
+        ] {
+            let fault = lengths(&claim, size, written).unwrap_err();
+            assert!(matches!(fault, WorkerFault::Broken { .. }), "{fault}");
+        }
     }
 
     #[test]

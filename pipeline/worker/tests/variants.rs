@@ -3,13 +3,15 @@
 
 mod common;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use common::*;
-use counterpoint_core::media_job::ComposeRequest;
+use counterpoint_core::media_job::{ComposeRequest, Limits, PrepareRequest};
 use counterpoint_media::{Mp4, Pcm, read_flac};
 use counterpoint_messages::{Recipe, RejectReason};
-use counterpoint_worker::{ComposeOutcome, ParentPaths, Prepared, WorkerPool};
+use counterpoint_worker::{ComposeOutcome, ParentPaths, Prepared, WorkerPool, WorkerSettings};
 
 const SECONDS: u32 = 10;
 
@@ -77,6 +79,34 @@ fn the_same_input_gives_the_same_bytes() {
         composed(&first, recipe, &a, &[&b], &one);
         composed(&second, recipe, &b, &[&a], &two);
         assert_eq!(read(&one), read(&two), "{recipe:?}");
+    }
+}
+
+/// Workers whose memory holds something else before it is written to.
+fn pool_in_other_memory(folder: &Path, filling: u8) -> WorkerPool {
+    let program = folder.join(format!("worker-{filling}"));
+    let worker = env!("CARGO_BIN_EXE_counterpoint-worker");
+    let script = format!("#!/bin/sh\nMALLOC_PERTURB_={filling} exec '{worker}' \"$@\"\n");
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let wall = Duration::from_secs(120);
+    WorkerPool::new(WorkerSettings { program, workers: 1, limits: Limits::default(), wall }).unwrap()
+}
+
+#[test]
+fn what_memory_held_before_changes_no_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("waves.mp4");
+    let waves = "videotestsrc pattern=zone-plate kx2=20 ky2=20 kt=1 num-buffers=50 ! \
+                 video/x-raw,format=I420,width=320,height=240,framerate=25/1";
+    clip(waves, H264, &tone(440, 2, 48_000, 2), AAC, "mp4mux", &file);
+    let pools = [1, 60, 129, 255].map(|filling| pool_in_other_memory(folder.path(), filling));
+    for size in [56, 168, 360, 504] {
+        let request = PrepareRequest { size, seconds: 2, ..PrepareRequest::default() };
+        let pictures = pools
+            .each_ref()
+            .map(|pool| std::fs::read(prepared(pool, &file, &request, folder.path()).video).unwrap());
+        assert!(pictures.iter().all(|picture| *picture == pictures[0]), "{size} pixels");
     }
 }
 

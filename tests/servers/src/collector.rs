@@ -21,7 +21,7 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 
-use crate::http::read_request;
+use crate::http::Request;
 
 /// Path and body of each request.
 type Posts = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
@@ -184,10 +184,10 @@ fn string(value: AnyValue) -> Option<String> {
 /// Answers every request of a connection and keeps it.
 fn serve(stream: TcpStream, posts: &Posts, status: impl Fn(&str) -> &'static str) -> io::Result<()> {
     let mut requests = BufReader::new(stream);
-    while let Some(post) = read_request(&mut requests)? {
-        let answer = format!("HTTP/1.1 {}\r\ncontent-length: 0\r\n\r\n", status(&post.0));
+    while let Some(post) = Request::read(&mut requests)? {
+        let answer = format!("HTTP/1.1 {}\r\ncontent-length: 0\r\n\r\n", status(&post.path));
         if let Ok(mut posts) = posts.lock() {
-            posts.push(post);
+            posts.push((post.path, post.body));
         }
         requests.get_mut().write_all(answer.as_bytes())?;
     }

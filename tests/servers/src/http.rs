@@ -50,16 +50,6 @@ pub(crate) struct Head {
     pub headers: Vec<String>,
 }
 
-impl Head {
-    /// Value of a header.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find_map(|line| {
-            let (found, value) = line.split_once(':')?;
-            found.eq_ignore_ascii_case(name).then_some(value.trim())
-        })
-    }
-}
-
 /// The head of the next message; `None` at the end of the connection.
 pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
     let mut first = String::new();
@@ -77,12 +67,37 @@ pub(crate) fn read_head(reader: &mut impl BufRead) -> io::Result<Option<Head>> {
     }
 }
 
-/// Reads a request: its path and its body.
-pub(crate) fn read_request(reader: &mut impl BufRead) -> io::Result<Option<(String, Vec<u8>)>> {
-    let Some(head) = read_head(reader)? else { return Ok(None) };
-    let path = head.first.split(' ').nth(1).unwrap_or_default().to_owned();
-    let length = head.header("content-length").map_or(Ok(0), str::parse).map_err(io::Error::other)?;
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    Ok(Some((path, body)))
+/// What a client asked.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Path, with what follows it.
+    pub path: String,
+    /// Header lines, as they came.
+    pub headers: Vec<String>,
+    /// Body.
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    /// Value of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header(&self.headers, name)
+    }
+
+    /// Reads the next one; `None` at the end of the connection.
+    pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Option<Self>> {
+        let Some(head) = read_head(reader)? else { return Ok(None) };
+        let path = head.first.split(' ').nth(1).unwrap_or_default().to_owned();
+        let length = header(&head.headers, "content-length").map_or(Ok(0), str::parse);
+        let mut body = vec![0; length.map_err(io::Error::other)?];
+        reader.read_exact(&mut body)?;
+        Ok(Some(Self { path, headers: head.headers, body }))
+    }
+}
+
+fn header<'a>(headers: &'a [String], name: &str) -> Option<&'a str> {
+    headers.iter().find_map(|line| {
+        let (found, value) = line.split_once(':')?;
+        found.eq_ignore_ascii_case(name).then_some(value.trim())
+    })
 }

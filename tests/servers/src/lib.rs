@@ -7,6 +7,7 @@ mod folder;
 mod http;
 mod jaeger;
 pub mod kafka;
+mod model;
 pub mod s3;
 mod tools;
 
@@ -14,8 +15,9 @@ use std::{io, path::PathBuf, time::Duration};
 
 pub use child::free_ports;
 pub use collector::{Collector, attribute};
-pub use http::{Answer, get};
+pub use http::{Answer, Request, get};
 pub use jaeger::{JaegerServer, JaegerSpan, Trace};
+pub use model::{ModelServer, Reply};
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]

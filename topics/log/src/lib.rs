@@ -19,6 +19,7 @@ pub mod failpoints;
 mod group;
 pub mod kafka;
 pub mod memory;
+pub mod process;
 mod record;
 mod session;
 pub mod sqlite;

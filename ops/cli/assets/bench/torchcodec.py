@@ -24,7 +24,8 @@ def decode(file, dump):
     begun = time.process_time()
     video = VideoDecoder(file, dimension_order="NHWC")
     frames = video.get_frames_played_at([index / FPS for index in range(FRAMES)]).data
-    sound = AudioDecoder(file, sample_rate=RATE, num_channels=1).get_all_samples().data
+    # The mean of the channels, as librosa has it; FFmpeg's own way to one channel adds 3 dB to what both hold.
+    sound = AudioDecoder(file, sample_rate=RATE).get_all_samples().data.mean(0)
     spent = time.process_time() - begun
     if dump:
         with open(dump, "wb") as out:

@@ -1,8 +1,9 @@
 //! `curate`: label lists to classes, row by row, in memory that does not grow with the lists.
 
 use std::{
-    fs::File,
+    fs::{File, Permissions},
     io::{BufReader, BufWriter, Read, Write},
+    os::unix::fs::PermissionsExt as _,
     process::ExitCode,
 };
 
@@ -33,6 +34,8 @@ pub fn run(arguments: &args::Curate, common: &Common, screen: &Screen) -> Outcom
     }
     let unfinished = tempfile::Builder::new()
         .prefix(".writing-")
+        // As the user's mask has it: a table is no secret.
+        .permissions(Permissions::from_mode(0o666))
         .tempfile_in(folder.unwrap_or(".".as_ref()))
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
     let mut rows = csv::Writer::from_writer(BufWriter::new(unfinished.as_file()));

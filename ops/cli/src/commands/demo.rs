@@ -20,7 +20,7 @@ use crate::{
     args::{self, Common},
     config::Config,
     context::{open_log, workers},
-    output::{Failure, Outcome, print, say},
+    output::{Failure, Outcome, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
@@ -135,7 +135,7 @@ fn make(
     bar.finish_and_clear();
     let complete = made.iter().all(Option::is_some);
     if complete {
-        print(&format!("{} clips in {}", corpus.clips.len(), clips.display()));
+        say(&format!("{} clips in {}", corpus.clips.len(), clips.display()));
     }
     Ok(complete)
 }

@@ -1,16 +1,17 @@
 //! `doctor`: what this machine lacks, and the command that mends it.
 
-use std::process::ExitCode;
+use std::{path::Path, process::ExitCode};
 
 use counterpoint_actors::settings::Effort;
 use counterpoint_worker::{Sandbox, worker_program};
 use serde::Serialize;
 
 use crate::{
-    args::Common,
+    args::{self, Common},
     config::Config,
     context::workers,
-    output::{Failure, Outcome, print, print_json},
+    local::{Examined, LocalModels},
+    output::{Failure, Outcome, print, print_json, thousands},
 };
 
 #[derive(Serialize)]
@@ -21,12 +22,15 @@ struct Check {
     remedy: Option<String>,
 }
 
-pub fn run(common: &Common) -> Outcome {
+pub fn run(arguments: &args::Doctor, common: &Common, local: Option<&'static dyn LocalModels>) -> Outcome {
     let config = Config::load(common);
     let mut checks = vec![settings(common, &config)];
     media(&mut checks);
     checks.push(disk());
     checks.extend(config.ok().as_ref().and_then(store));
+    if let (Some(folder), Some(local)) = (&arguments.model, local) {
+        model(folder, local, &mut checks);
+    }
     let all_right = checks.iter().all(|check| check.ok);
     if common.json {
         #[derive(Serialize)]
@@ -67,6 +71,37 @@ fn settings(common: &Common, config: &Result<Config, Failure>) -> Check {
             remedy: Some("correct the settings".to_owned()),
         },
     }
+}
+
+/// A checkpoint: whether all of it is there, and the memory that it takes.
+fn model(folder: &Path, local: &dyn LocalModels, checks: &mut Vec<Check>) {
+    let name = "model".to_owned();
+    match local.examine(folder) {
+        Err(error) => checks.push(Check {
+            name,
+            ok: false,
+            found: format!("{error:#}"),
+            remedy: Some(format!("fetch {} again, whole", folder.display())),
+        }),
+        Ok(examined) => {
+            let Examined { parameters, bytes, ignored, memory } = examined;
+            let mut found = format!("{} parameters, {} on disk", thousands(parameters), gibibytes(bytes));
+            if ignored > 0 {
+                found.push_str(&format!("; {ignored} tensors of the part that speaks are not read"));
+            }
+            checks.push(Check { name, ok: true, found, remedy: None });
+            checks.extend(memory.into_iter().map(|(name, bytes)| Check {
+                name: format!("memory: {name}"),
+                ok: true,
+                found: gibibytes(bytes),
+                remedy: None,
+            }));
+        }
+    }
+}
+
+fn gibibytes(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / f64::from(1_u32 << 30))
 }
 
 /// The worker program, and what its graphs need of GStreamer.

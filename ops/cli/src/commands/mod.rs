@@ -1,5 +1,6 @@
 //! One command a file.
 
+mod ask;
 mod audit;
 mod bench;
 mod classes;
@@ -8,6 +9,7 @@ mod curate;
 mod demo;
 mod doctor;
 mod inputs;
+mod model;
 mod prepare;
 mod run;
 mod sample;
@@ -19,9 +21,12 @@ use std::time::Duration;
 
 use counterpoint_telemetry::{LOG_VARIABLE, LogSink, Telemetry, TelemetryError, TelemetrySettings};
 
+use counterpoint_models::ModelName;
+
 use crate::{
     args::{Arguments, Command, Common},
     config,
+    local::{LocalModels, become_the_one_with_models},
     output::{Failure, Outcome},
     progress::Screen,
 };
@@ -30,8 +35,11 @@ use crate::{
 const FLUSH: Duration = Duration::from_secs(2);
 
 /// Does what the command line says.
-pub fn run(arguments: Arguments) -> Outcome {
+pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Outcome {
     let Arguments { command, common } = arguments;
+    if local.is_none() && needs_local_models(&command) {
+        match become_the_one_with_models()? {}
+    }
     let screen = Screen::new();
     let telemetry = telemetry(&command, &common, &screen)?;
     let outcome = match command {
@@ -46,10 +54,22 @@ pub fn run(arguments: Arguments) -> Outcome {
         Command::Status(status) => status::run(&status, &common),
         Command::Sweep(sweep) => sweep::run(&sweep, &common),
         Command::Bench(bench) => bench::run(&bench, &common, &screen),
-        Command::Doctor => doctor::run(&common),
+        Command::Ask(ask) => ask::run(&ask, &common, local),
+        Command::Model(model) => with(local, |local| model::run(&model, &common, local)),
+        Command::Doctor(doctor) => doctor::run(&doctor, &common, local),
     };
     telemetry.shutdown(FLUSH);
     outcome
+}
+
+/// Whether a command cannot be done without a model that runs in this process.
+fn needs_local_models(command: &Command) -> bool {
+    match command {
+        Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
+        Command::Model(_) => true,
+        Command::Doctor(doctor) => doctor.model.is_some(),
+        _ => false,
+    }
 }
 
 fn telemetry(command: &Command, common: &Common, screen: &Screen) -> Result<Telemetry, Failure> {
@@ -80,4 +100,12 @@ fn telemetry(command: &Command, common: &Common, screen: &Screen) -> Result<Tele
 fn instance() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     format!("{host}-{}", std::process::id())
+}
+
+/// Does what needs a model in this process.
+fn with(local: Option<&'static dyn LocalModels>, run: impl FnOnce(&dyn LocalModels) -> Outcome) -> Outcome {
+    match local {
+        Some(local) => run(local),
+        None => Err(Failure::usage("this program has no models in it; run the one that has")),
+    }
 }

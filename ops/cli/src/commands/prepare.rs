@@ -1,8 +1,9 @@
 //! `prepare`: media files to their one normal form, several at once, continued where it was.
 
+mod ledger;
+
 use std::{
-    collections::HashMap,
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::{
@@ -12,12 +13,13 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::store::{hash_file, write_atomically};
+use counterpoint_actors::store::hash_file;
 use counterpoint_core::media_job::{MediaReject, PrepareRequest};
 use counterpoint_messages::{ContentHash, RejectReason, SignalStatistics};
 use counterpoint_worker::{WorkerFault, WorkerPool};
 use serde::{Deserialize, Serialize};
 
+use self::ledger::Ledger;
 use super::inputs::Inputs;
 use crate::{
     args::{self, Common},
@@ -48,6 +50,26 @@ struct Line {
     cause: Option<ContentHash>,
 }
 
+impl Line {
+    /// Of a source that came to nothing so far.
+    fn rejected(source: String, cause: Option<ContentHash>) -> Self {
+        Self {
+            source,
+            outcome: "rejected".to_owned(),
+            reason: None,
+            detail: None,
+            path: None,
+            blake3: None,
+            width: None,
+            height: None,
+            duration: None,
+            padded: None,
+            statistics: None,
+            cause,
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct Told {
     ok: usize,
@@ -72,7 +94,7 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     let inputs = Inputs::find(&arguments.paths, &settings.source.extensions)?;
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let job = Job { known: known(out), pool: &*workers(&config.effort)?, request, out };
+    let job = Job { ledger: Ledger::open(out)?, pool: &*workers(&config.effort)?, request, out };
     let interrupt = Interrupt::default();
     let _listening = interrupt.listen_in_background();
     let bar = screen.bar("prepare", inputs.files.len());
@@ -83,13 +105,7 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     })?;
     bar.finish_and_clear();
     let done: Vec<Line> = lines.into_iter().flatten().collect();
-    let manifest = out.join("manifest.jsonl");
-    let mut text = String::new();
-    for line in &done {
-        text.push_str(&serde_json::to_string(line).context("cannot write the manifest")?);
-        text.push('\n');
-    }
-    write_atomically(&manifest, text.as_bytes()).context("cannot write the manifest")?;
+    let manifest = job.ledger.publish(&done, done.len() == inputs.files.len())?;
     let ok = done.iter().filter(|line| line.outcome == "ok").count();
     let told = Told { ok, rejected: done.len() - ok, manifest };
     if common.json {
@@ -138,15 +154,31 @@ pub fn in_parallel<T: Sync, R: Send>(
     results.into_iter().map(|slot| slot.into_inner().ok().flatten().transpose()).collect()
 }
 
-/// Lines of an earlier run, by source.
-fn known(out: &Path) -> HashMap<String, Line> {
-    let text = fs::read_to_string(out.join("manifest.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Line>(line).ok());
-    lines.map(|line| (line.source.clone(), line)).collect()
+/// Does a job on a file until it has an outcome. A file that kills its worker each time is rejected like any
+/// other that cannot be decoded.
+pub fn in_attempts<T>(
+    mut job: impl FnMut() -> Result<Result<T, MediaReject>, WorkerFault>,
+) -> Result<Result<T, MediaReject>, WorkerFault> {
+    let mut attempt = 1;
+    loop {
+        match job() {
+            Err(fault) if !fault.is_attempt() => return Err(fault),
+            Err(fault) if attempt == ATTEMPTS => return Ok(Err(killer(&fault))),
+            Err(_) => attempt += 1,
+            outcome => return outcome,
+        }
+    }
+}
+
+fn killer(fault: &WorkerFault) -> MediaReject {
+    MediaReject::new(
+        RejectReason::CorruptMedia,
+        format!("{fault}, {ATTEMPTS} times; look at the file, or leave it out"),
+    )
 }
 
 struct Job<'a> {
-    known: HashMap<String, Line>,
+    ledger: Ledger,
     pool: &'a WorkerPool,
     request: PrepareRequest,
     out: &'a Path,
@@ -156,30 +188,18 @@ impl Job<'_> {
     fn line(&self, input: &Path) -> anyhow::Result<Line> {
         let source = input.display().to_string();
         let cause = self.cause(input);
-        if let (Some(cause), Some(known)) = (cause, self.known.get(&source))
-            && known.cause == Some(cause)
-            && known.path.as_ref().is_none_or(|path| self.out.join(path).is_file())
-        {
-            return Ok(known.clone());
+        if let Some(done) = cause.and_then(|cause| self.ledger.done(&source, cause)) {
+            return Ok(done.clone());
         }
-        let mut line = Line {
-            source,
-            outcome: "rejected".to_owned(),
-            reason: None,
-            detail: None,
-            path: None,
-            blake3: None,
-            width: None,
-            height: None,
-            duration: None,
-            padded: None,
-            statistics: None,
-            cause,
-        };
-        match self.attempt(input)? {
+        let mut line = Line::rejected(source, cause);
+        match in_attempts(|| self.pool.prepare(input, &self.request, self.out))? {
             Ok(prepared) => {
                 let name = self.name(input);
                 let path = self.out.join(&name);
+                // Whole under its name also after a power failure.
+                File::open(&prepared.video)
+                    .and_then(|video| video.sync_all())
+                    .with_context(|| format!("cannot sync {}", path.display()))?;
                 prepared.video.persist(&path).with_context(|| format!("cannot write {}", path.display()))?;
                 let (hash, _) =
                     hash_file(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -196,20 +216,8 @@ impl Job<'_> {
                 line.detail = Some(detail);
             }
         }
+        self.ledger.note(&line)?;
         Ok(line)
-    }
-
-    /// A file that kills its worker is rejected like any other that cannot be decoded.
-    fn attempt(&self, input: &Path) -> anyhow::Result<Result<counterpoint_worker::Prepared, MediaReject>> {
-        let mut attempt = 1;
-        loop {
-            match self.pool.prepare(input, &self.request, self.out) {
-                Ok(outcome) => return Ok(outcome),
-                Err(fault) if !fault.is_attempt() => return Err(fault.into()),
-                Err(fault) if attempt == ATTEMPTS => return Ok(Err(killer(&fault))),
-                Err(_) => attempt += 1,
-            }
-        }
     }
 
     fn cause(&self, input: &Path) -> Option<ContentHash> {
@@ -228,9 +236,36 @@ impl Job<'_> {
     }
 }
 
-fn killer(fault: &WorkerFault) -> MediaReject {
-    MediaReject::new(
-        RejectReason::CorruptMedia,
-        format!("{fault}, {ATTEMPTS} times; look at the file, or leave it out"),
-    )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What comes of a job that meets these faults before it is done, and how often it was tried.
+    fn after(faults: Vec<WorkerFault>) -> (Result<Result<(), MediaReject>, WorkerFault>, usize) {
+        let (mut faults, mut tries) = (faults.into_iter(), 0);
+        let outcome = in_attempts(|| {
+            tries += 1;
+            faults.next().map_or(Ok(Ok(())), Err)
+        });
+        (outcome, tries)
+    }
+
+    fn crash() -> WorkerFault {
+        WorkerFault::Crashed { signal: Some(11), detail: "gone".to_owned() }
+    }
+
+    #[test]
+    fn a_job_whose_worker_died_is_tried_again_and_given_up_at_last() {
+        assert!(matches!(after(vec![crash(), crash()]), (Ok(Ok(())), 3)));
+        let (outcome, tries) = after(vec![crash(), crash(), crash()]);
+        let reject = outcome.unwrap().unwrap_err();
+        assert_eq!((reject.reason, tries), (RejectReason::CorruptMedia, 3));
+        assert!(
+            reject.detail.contains("signal 11") && reject.detail.contains("3 times"),
+            "{}",
+            reject.detail
+        );
+        let full = || WorkerFault::OutputFull { path: "x".into() };
+        assert!(matches!(after(vec![full()]), (Err(WorkerFault::OutputFull { .. }), 1)));
+    }
 }

@@ -2,18 +2,21 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use anyhow::Context as _;
 use counterpoint_core::media_job::SampleRequest;
-use counterpoint_worker::Sampled;
+use counterpoint_worker::{MediaReject, Sampled, WorkerFault};
 use safetensors::{Dtype, tensor::TensorView};
 use serde::Serialize;
 
-use super::{inputs::Inputs, prepare::in_parallel};
+use super::{
+    inputs::Inputs,
+    prepare::{in_attempts, in_parallel},
+};
 use crate::{
     args::{self, Common},
     config::Config,
@@ -43,21 +46,9 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
     let _listening = interrupt.listen_in_background();
     let bar = screen.bar("sample", named.len());
     let told = in_parallel(&named, config.effort.workers(), &interrupt, |(source, name)| {
-        let told = match pool.sample(source, &request)? {
-            Ok(sampled) => {
-                let path = arguments.out.join(name);
-                write(&sampled, &path)?;
-                let frames = sampled.time.len();
-                Told::Read { source: source.clone(), path, frames, samples: sampled.pcm.len() }
-            }
-            Err(reject) => Told::Rejected {
-                source: source.clone(),
-                reason: reject.reason.as_str().to_owned(),
-                detail: reject.detail,
-            },
-        };
+        let told = sample(source, arguments.out.join(name), || pool.sample(source, &request));
         bar.inc(1);
-        Ok(told)
+        told
     })?;
     bar.finish_and_clear();
     let told: Vec<_> = told.into_iter().flatten().collect();
@@ -82,8 +73,26 @@ pub fn run(arguments: &args::Sample, common: &Common, screen: &Screen) -> Outcom
     })
 }
 
+/// What comes of a file that `read` reads, written to `path`.
+fn sample(
+    source: &Path,
+    path: PathBuf,
+    read: impl FnMut() -> Result<Result<Sampled, MediaReject>, WorkerFault>,
+) -> anyhow::Result<Told> {
+    let source = source.to_owned();
+    Ok(match in_attempts(read)? {
+        Ok(sampled) => {
+            write(&sampled, &path)?;
+            Told::Read { source, path, frames: sampled.time.len(), samples: sampled.pcm.len() }
+        }
+        Err(MediaReject { reason, detail }) => {
+            Told::Rejected { source, reason: reason.as_str().to_owned(), detail }
+        }
+    })
+}
+
 /// Refuses what no decoder can do.
-fn check(request: &SampleRequest) -> Result<(), Failure> {
+pub fn check(request: &SampleRequest) -> Result<(), Failure> {
     let SampleRequest { frames_per_second: fps, size, rate } = *request;
     let wrong = if !(0.01..=1000.0).contains(&fps) {
         format!("--fps from 0.01 to 1000, not {fps}")
@@ -119,8 +128,11 @@ fn write(sampled: &Sampled, path: &Path) -> anyhow::Result<()> {
         ("pcm", TensorView::new(Dtype::F32, vec![sampled.pcm.len()], &pcm)?),
         ("time", TensorView::new(Dtype::F64, vec![sampled.time.len()], &time)?),
     ];
-    let bytes = safetensors::serialize(tensors, None)?;
-    Ok(counterpoint_actors::store::write_atomically(path, &bytes)?)
+    // Straight to the file: another copy of minutes of frames is more than some machines have.
+    counterpoint_actors::store::write_atomically_by(path, |file| {
+        safetensors::serialize_to_file(tensors, None, file).map_err(io::Error::other)
+    })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -138,6 +150,41 @@ mod tests {
         assert!(told(f64::NAN, 504, 16_000).starts_with("--fps"));
         assert_eq!(told(2.0, 1, 16_000), "--size from 2 to 4096, not 1\ntry --help");
         assert_eq!(told(2.0, 504, 0), "--rate from 1000 to 192000, not 0\ntry --help");
+    }
+
+    fn two_frames() -> Sampled {
+        Sampled { rgb: (0..24).collect(), size: 2, pcm: vec![0.5, -0.5], time: vec![0.0, 0.5] }
+    }
+
+    #[test]
+    fn a_file_whose_worker_dies_is_tried_again_and_at_last_rejected_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let crash = || WorkerFault::Crashed { signal: Some(11), detail: String::new() };
+        let mut faults = vec![crash()].into_iter();
+        let told = sample(Path::new("x.mp4"), path.clone(), || {
+            faults.next().map_or_else(|| Ok(Ok(two_frames())), Err)
+        });
+        assert!(matches!(told.unwrap(), Told::Read { frames: 2, samples: 2, .. }));
+        assert!(path.is_file());
+        let told = sample(Path::new("y.mp4"), folder.path().join("y.safetensors"), || Err(crash())).unwrap();
+        assert!(matches!(&told, Told::Rejected { reason, .. } if reason == "corrupt_media"));
+    }
+
+    #[test]
+    fn a_sample_is_written_whole_and_reads_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.safetensors");
+        let sampled = two_frames();
+        write(&sampled, &path).unwrap();
+        let bytes = fs::read(&path).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let rgb = tensors.tensor("rgb").unwrap();
+        assert_eq!((rgb.shape(), rgb.data()), (&[2, 2, 2, 3][..], &sampled.rgb[..]));
+        assert_eq!(tensors.tensor("pcm").unwrap().data(), [0, 0, 0, 63, 0, 0, 0, 191]);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
+        let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o644, "everybody may read it");
     }
 
     #[test]

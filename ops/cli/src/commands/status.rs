@@ -212,9 +212,15 @@ async fn ways(run: &ExistingRun, clips: &BTreeSet<RecordId>) -> anyhow::Result<W
         }
     }
     for way in ways.clips.values_mut() {
-        way.sort_by_key(|step| step.position);
+        in_order(way);
     }
     Ok(ways)
+}
+
+/// Puts the steps of a clip in the order in which they were written; of those of one moment the topics tell, in the
+/// order in which a clip meets them. Positions compare in one partition only.
+fn in_order(way: &mut [Step]) {
+    way.sort_by_key(|step| step.written_ms);
 }
 
 /// Ids of the clips of the first source video that the name may mean, or the clip of this id.
@@ -286,6 +292,27 @@ fn describe(message: &Message) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_way_of_a_clip_is_in_order_of_time_whatever_its_positions_in_the_topics_are() {
+        let step = |topic: &str, position, written_ms| Step {
+            topic: topic.to_owned(),
+            position,
+            written_ms,
+            trace: None,
+            what: String::new(),
+        };
+        let mut way = [
+            step("clips", 40, 1),
+            step("curated", 7, 2),
+            step("decoded", 3, 5),
+            step("accepted", 1, 5),
+            step("rejected", 0, 4),
+        ];
+        in_order(&mut way);
+        let topics = way.map(|step| step.topic);
+        assert_eq!(topics, ["clips", "curated", "rejected", "decoded", "accepted"]);
+    }
 
     #[test]
     fn a_clip_is_meant_by_its_id_its_file_and_its_path() {

@@ -1,10 +1,6 @@
 //! `topics`: a look into the log, and dead letters put back.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    path::Path,
-    process::ExitCode,
-};
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
@@ -12,7 +8,7 @@ use counterpoint_actors::{
     format,
     projection::newest_revision,
 };
-use counterpoint_log::{Received, TopicLog};
+use counterpoint_log::{LogError, Received, RecordStream, TopicLog};
 use counterpoint_messages::{DeadLetter, FormatLevel, Message, MessageKind, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
@@ -216,14 +212,7 @@ async fn tail(log: &dyn TopicLog, name: &str, count: usize, common: &Common) -> 
         let names: Vec<_> = Topic::all().map(|topic| topic.to_string()).collect();
         return Err(Failure::usage(format!("`{name}` is no topic: choose from {}", names.join(", "))));
     };
-    let mut newest: VecDeque<Received> = VecDeque::new();
-    let mut records = log.scan(topic);
-    while let Some(record) = records.try_next().await.map_err(anyhow::Error::from)? {
-        newest.push_back(record);
-        if newest.len() > count {
-            newest.pop_front();
-        }
-    }
+    let newest = newest(log.scan(topic), count).await.map_err(anyhow::Error::from)?;
     if common.json {
         let lines = newest.iter().map(record_line).collect::<Result<Vec<_>, _>>();
         let lines = lines.context("cannot write the records")?;
@@ -234,6 +223,18 @@ async fn tail(log: &dyn TopicLog, name: &str, count: usize, common: &Common) -> 
         print(&format!("{}@{} {}", record.partition, record.position.0, describe(record)));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The records written last, oldest first. A scan goes through one partition after the other.
+async fn newest(mut records: RecordStream, count: usize) -> Result<Vec<Received>, LogError> {
+    let mut newest = BTreeMap::new();
+    while let Some(record) = records.try_next().await? {
+        newest.insert((record.written_ms, record.partition, record.position), record);
+        if newest.len() > count {
+            newest.pop_first();
+        }
+    }
+    Ok(newest.into_values().collect())
 }
 
 /// A record in one line for people.
@@ -344,5 +345,37 @@ fn line(letter: &DeadLetter) -> LetterLine {
         attempts: letter.attempts,
         reason: letter.reason.clone(),
         raw_bytes: letter.raw.len(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use counterpoint_log::{Headers, Position};
+    use futures::{StreamExt, stream};
+
+    use super::*;
+
+    #[test]
+    fn the_tail_is_what_was_written_last_in_any_partition() {
+        let record = |partition, position, written_ms| Received {
+            topic: Topic::Clips,
+            partition,
+            position: Position(position),
+            key: vec![],
+            value: vec![],
+            headers: Headers::default(),
+            written_ms,
+        };
+        // One partition after the other, as a scan gives them.
+        let scanned =
+            [record(0, 5, 100), record(0, 9, 400), record(1, 2, 200), record(1, 3, 300), record(2, 1, 50)];
+        let tail = |count| {
+            let records = stream::iter(scanned.clone()).map(Ok).boxed();
+            let newest = futures::executor::block_on(newest(records, count)).unwrap();
+            newest.into_iter().map(|record| record.written_ms).collect::<Vec<_>>()
+        };
+        assert_eq!(tail(2), [300, 400]);
+        assert_eq!(tail(9), [50, 100, 200, 300, 400]);
+        assert!(tail(0).is_empty());
     }
 }

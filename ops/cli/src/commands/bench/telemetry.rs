@@ -31,6 +31,9 @@ const GOAL: f64 = 0.98;
 const SCRAPE: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
+/// Longest time between the last metrics of a run and its end: its collector may take long.
+const LAST_SECONDS: Duration = Duration::from_secs(10);
+
 /// Seconds of a drawn film.
 const SECONDS: u16 = 4;
 
@@ -142,8 +145,9 @@ fn wait(mut child: Child, metrics: Option<SocketAddr>) -> anyhow::Result<bool> {
             match scrape(address) {
                 Ok(bytes) => read += bytes,
                 Err(_) if read == 0 => {}
-                // It may have ended just now; otherwise what is measured is not what is claimed.
-                Err(error) if child.try_wait().context("cannot wait for a run")?.is_none() => {
+                // A run that comes to its end serves no metrics any more. One that goes on without them would
+                // not be measured at what is claimed.
+                Err(error) if !ends_within(&mut child, LAST_SECONDS)? => {
                     bail!("the metrics of a run cannot be read: {error}")
                 }
                 Err(_) => {}
@@ -151,6 +155,17 @@ fn wait(mut child: Child, metrics: Option<SocketAddr>) -> anyhow::Result<bool> {
         }
         thread::sleep(LOOK_AGAIN);
     }
+}
+
+fn ends_within(child: &mut Child, time: Duration) -> anyhow::Result<bool> {
+    let last = Instant::now() + time;
+    while Instant::now() < last {
+        if child.try_wait().context("cannot wait for a run")?.is_some() {
+            return Ok(true);
+        }
+        thread::sleep(LOOK_AGAIN);
+    }
+    Ok(false)
 }
 
 /// Reads the metrics once; how many bytes came.

@@ -19,7 +19,9 @@ use counterpoint_actors::{
     stage::Phase,
 };
 use counterpoint_core::plan::Plan;
-use counterpoint_log::{Commit, Event, Group, Headers, Membership, Outgoing, TopicLog};
+use counterpoint_log::{
+    Commit, Epoch, Event, EventStream, Group, Headers, Member, Membership, Outgoing, TopicLog,
+};
 use counterpoint_messages::{Fingerprint, LabelList, Split, StageName, Topic};
 use futures::StreamExt as _;
 
@@ -87,8 +89,7 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
 
     let out = bench.scratch.join("raw");
     let log = open_log(common, &out, &bench.config.topics)?;
-    let raw =
-        Raw { log, value_bytes, system: tokio::runtime::Runtime::new().context("cannot start a runtime")? };
+    let raw = Raw::join(&*log, value_bytes)?;
     let many = records.min(100_000).max(arguments.batch);
     let mut sides = vec![
         Side::new(SINGLE, || Spent::on(|| raw.write(SINGLES, 1))),
@@ -106,6 +107,7 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
         }
     }
     let measured = alternate(sides, bench.rounds.rounds, bench.interrupt, bench.screen)?;
+    raw.leave()?;
     let (single, others) = measured.split_at(1);
     findings.sides(single, "records", SINGLES);
     findings.sides(others, "records", many);
@@ -179,15 +181,14 @@ impl Input {
         fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
         let log = open_log(common, out, &bench.config.topics)?;
         actix::System::new().block_on(async {
-            if described(&*log, Topic::Clips).await?.0 > 0 {
+            if counted(&*log, Topic::Clips).await?.0 > 0 {
                 return Err(Failure::usage(
                     "the log holds clips already; give the topics a prefix of their own",
                 ));
             }
             let spent = self.run_stages(records, out, &log, bench).await?;
-            let (clips, clip_bytes) = described(&*log, Topic::Clips).await?;
-            let curated =
-                described(&*log, Topic::Curated).await?.0 + described(&*log, Topic::Rejected).await?.0;
+            let (clips, clip_bytes) = counted(&*log, Topic::Clips).await?;
+            let curated = counted(&*log, Topic::Curated).await?.0 + counted(&*log, Topic::Rejected).await?.0;
             Ok(Pass { spent, clips, clip_bytes, curated })
         })
     }
@@ -263,50 +264,68 @@ impl Input {
     }
 }
 
-/// Records and bytes of a topic.
-async fn described(log: &dyn TopicLog, topic: Topic) -> anyhow::Result<(u64, u64)> {
-    let topics = log.topics().await?;
-    Ok(topics.iter().find(|found| found.topic == topic).map_or((0, 0), |found| (found.records, found.bytes)))
+/// Records of a topic and the bytes of their values, read one by one: brokers count their own marks as well.
+async fn counted(log: &dyn TopicLog, topic: Topic) -> anyhow::Result<(u64, u64)> {
+    let mut records = log.scan(topic);
+    let (mut count, mut bytes) = (0, 0);
+    while let Some(record) = records.next().await {
+        count += 1;
+        bytes += record?.value.len() as u64;
+    }
+    Ok((count, bytes))
 }
 
-/// Commits without any stage.
+/// Commits without any stage, by one member that stays.
 struct Raw {
-    log: Arc<dyn TopicLog>,
+    member: Box<dyn Member>,
+    /// Kept, as a member without a reader leaves its group.
+    _events: EventStream,
+    epoch: Epoch,
+    partitions: u32,
     value_bytes: u64,
     system: tokio::runtime::Runtime,
 }
 
 impl Raw {
+    fn join(log: &dyn TopicLog, value_bytes: u64) -> anyhow::Result<Self> {
+        let system = tokio::runtime::Runtime::new().context("cannot start a runtime")?;
+        let membership = Membership {
+            group: Group { stage: StageName::Source, fingerprint: WRITER },
+            instance: "measured".to_owned(),
+            inputs: vec![Topic::Inputs],
+            exclusive: true,
+            max_records: 1,
+            max_bytes: 1 << 20,
+        };
+        let (events, member, epoch) = system.block_on(async {
+            let (mut events, member) = log.join(membership).await?;
+            loop {
+                match events.next().await.context("the log ended its stream of events")?? {
+                    Event::Assigned { epoch, .. } => return Ok::<_, anyhow::Error>((events, member, epoch)),
+                    _ => continue,
+                }
+            }
+        })?;
+        let partitions = log.partitions(Topic::Decoded);
+        Ok(Self { member, _events: events, epoch, partitions, value_bytes, system })
+    }
+
     /// Writes so many records, `batch` in a commit, one commit after another.
     fn write(&self, records: u64, batch: u64) -> anyhow::Result<()> {
         self.system.block_on(async {
-            let group = Group { stage: StageName::Source, fingerprint: WRITER };
-            let membership = Membership {
-                group,
-                instance: "measured".to_owned(),
-                inputs: vec![Topic::Inputs],
-                exclusive: true,
-                max_records: 1,
-                max_bytes: 1 << 20,
-            };
-            let (mut events, member) = self.log.join(membership).await?;
-            let epoch = loop {
-                match events.next().await.context("the log ended its stream of events")?? {
-                    Event::Assigned { epoch, .. } => break epoch,
-                    _ => continue,
-                }
-            };
-            let partitions = self.log.partitions(Topic::Decoded);
             let mut written = 0;
             while written < records {
                 let end = (written + batch).min(records);
-                let outputs = (written..end).map(|number| self.record(number, partitions)).collect();
-                member.commit(epoch, Commit { outputs, ..Commit::default() }).await?;
+                let outputs = (written..end).map(|number| self.record(number, self.partitions)).collect();
+                self.member.commit(self.epoch, Commit { outputs, ..Commit::default() }).await?;
                 written = end;
             }
-            member.leave().await?;
             Ok(())
         })
+    }
+
+    fn leave(self) -> anyhow::Result<()> {
+        Ok(self.system.block_on(self.member.leave())?)
     }
 
     fn record(&self, number: u64, partitions: u32) -> Outgoing {

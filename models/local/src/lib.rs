@@ -1,0 +1,15 @@
+//! Models that run in this process: Qwen2.5-Omni's architecture of any size, asked like any other [`Model`].
+//!
+//! What is dear is computed once: each picture and each sound goes through its tower once for all models that share
+//! the towers ([`Towers`]), each clip through the text model once for all questions on it, and a question's words
+//! once for all its options.
+//!
+//! [`Model`]: counterpoint_models::Model
+
+mod asking;
+mod identity;
+mod open;
+mod towers;
+
+pub use open::OmniModel;
+pub use towers::{Towers, TowersError};

@@ -1,0 +1,70 @@
+//! The loss of answers: cross-entropy of the tokens that should be said, nowhere else.
+
+use burn::{
+    Tensor,
+    tensor::{Int, TensorData, activation},
+};
+
+use crate::{
+    error::ModelError,
+    text::Observer,
+    thinker::{Model, Sequence},
+};
+
+/// The tokens of a batch that should be said.
+#[derive(Debug, Clone, Default)]
+pub struct Answers {
+    /// Row of the batch's states, flattened, after which each token should come.
+    before: Vec<i64>,
+    /// The token.
+    wanted: Vec<i64>,
+}
+
+impl Answers {
+    /// The last tokens of each sequence: `counts[i]` of sequence i.
+    ///
+    /// # Errors
+    /// A sequence has no token before its answer, or no answer.
+    pub fn at_end(sequences: &[Sequence], counts: &[usize]) -> Result<Self, ModelError> {
+        let longest = sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
+        let mut answers = Self::default();
+        for (row, (sequence, &count)) in sequences.iter().zip(counts).enumerate() {
+            let tokens = sequence.tokens.len();
+            if count == 0 || count >= tokens {
+                let what = format!("an answer of {count} tokens does not fit into a sequence of {tokens}");
+                return Err(ModelError::input(what));
+            }
+            for place in tokens - count..tokens {
+                answers.before.push((row * longest + place - 1) as i64);
+                answers.wanted.push(sequence.tokens[place]);
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Mean of what each token's surprise is, in nats. Scores are computed for these tokens only.
+    pub fn loss(&self, model: &Model, states: Tensor<3>) -> Tensor<1> {
+        let [count, longest, width] = states.dims();
+        let device = states.device().inner();
+        let ints = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);
+        let states = states.reshape([count * longest, width]).select(0, ints(&self.before));
+        let logits = model.logits(states);
+        let wanted = ints(&self.wanted).unsqueeze_dim::<2>(1);
+        activation::log_softmax(logits, 1).gather(1, wanted).mean().neg()
+    }
+}
+
+impl Model {
+    /// The loss of a batch whose embeddings are there.
+    pub fn loss(
+        &self,
+        embeddings: Tensor<3>,
+        sequences: &[Sequence],
+        answers: &Answers,
+        observer: Option<Observer<'_>>,
+    ) -> Tensor<1> {
+        let positions: Vec<_> = sequences.iter().map(|sequence| &sequence.positions).collect();
+        let states = self.states(embeddings, &positions, None, observer);
+        answers.loss(self, states)
+    }
+}

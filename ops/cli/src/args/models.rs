@@ -1,0 +1,89 @@
+//! Commands on models.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use counterpoint_models::ModelName;
+
+/// How models are named, for every help text.
+pub const MODEL_HELP: &str = "Model: a checkpoint folder in Hugging Face layout, DIR+ADAPTER, openai:URL#NAME, \
+                              gemini:NAME or file:PREDICTIONS.jsonl";
+
+#[derive(Debug, Args)]
+pub struct Ask {
+    #[arg(long, value_name = "M", help = MODEL_HELP)]
+    pub model: ModelName,
+    /// Media file to ask about
+    #[arg(value_name = "PATH")]
+    pub path: PathBuf,
+    /// The question, word for word
+    #[arg(long, value_name = "TEXT")]
+    pub question: String,
+    /// Texts of which one is the answer, joined by commas: tells how likely each is, if the model does
+    #[arg(long, value_name = "TEXTS", value_delimiter = ',', conflicts_with = "yes_no")]
+    pub options: Vec<String>,
+    /// The answer is yes or no: tells how likely yes is, if the model does
+    #[arg(long)]
+    pub yes_no: bool,
+    /// Frames a second that the model sees
+    #[arg(long, value_name = "N", default_value_t = 2.0)]
+    pub fps: f64,
+    /// Pixels on a side that the model sees, a multiple of 28
+    #[arg(long, value_name = "PIXELS", default_value_t = 504)]
+    pub size: u32,
+    /// Most tokens of the answer
+    #[arg(long, value_name = "N", default_value_t = 64)]
+    pub max_tokens: u32,
+    /// 0 takes the likeliest token each time, up to 2 draws more freely
+    #[arg(long, value_name = "T", default_value_t = 0.0)]
+    pub temperature: f32,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct OnModel {
+    #[command(subcommand)]
+    pub command: ModelCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ModelCommand {
+    /// Run a model on a file of tensors; names as transformers' processor and model have them
+    Forward(Forward),
+    /// Tune an adapter on a file of tensors, and print the loss before each step as a JSON list
+    LoraLosses(LoraLosses),
+}
+
+#[derive(Debug, Args)]
+pub struct Forward {
+    /// Checkpoint folder in Hugging Face layout
+    #[arg(value_name = "DIR")]
+    pub model: PathBuf,
+    /// Safetensors file with `input_ids` and the media's features
+    #[arg(long, value_name = "F")]
+    pub inputs: PathBuf,
+    /// Safetensors file to write: `position_ids`, tower outputs, `logits`, `greedy`
+    #[arg(long, value_name = "F")]
+    pub out: PathBuf,
+    /// Write the attention of every layer as well, `attention.N`
+    #[arg(long)]
+    pub attention: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LoraLosses {
+    /// Checkpoint folder in Hugging Face layout
+    #[arg(value_name = "DIR")]
+    pub model: PathBuf,
+    /// Safetensors file with `input_ids`, whose last 6 tokens are the answer, and the media's features
+    #[arg(long, value_name = "F")]
+    pub inputs: PathBuf,
+    /// Safetensors file with the adapter to begin with, rank 8, alpha 16, named as PEFT does
+    #[arg(long, value_name = "F")]
+    pub lora: PathBuf,
+    /// Steps of AdamW, rate 0.01, no decay
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub steps: usize,
+}

@@ -1,0 +1,89 @@
+//! Models that run in this process, for programs that have them.
+//!
+//! The program `counterpoint` has none: a tensor library takes longer to load than most commands take to run. For a
+//! command that needs one it becomes `counterpoint-with-models`, which lies beside it and has the same command line.
+
+use std::{convert::Infallible, env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
+
+use anyhow::Context as _;
+use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, Stop};
+
+/// Program beside this one that has models in it.
+const PROGRAM: &str = "counterpoint-with-models";
+
+/// What a program with models in it can do.
+pub trait LocalModels: Sync {
+    /// Opens a model to be asked, on the thread that it will live on.
+    ///
+    /// # Errors
+    /// The file, the tensor or the setting that is wrong.
+    fn open(
+        &self,
+        name: &LocalModel,
+        settings: &LocalSettings,
+        device: &str,
+        stop: &Stop,
+    ) -> Result<Box<dyn Model>, ModelError>;
+
+    /// Runs a model on a file of tensors and writes what it computes; the number of tokens.
+    ///
+    /// # Errors
+    /// A file that cannot be read or written, or tensors that do not fit.
+    fn forward(
+        &self,
+        folder: &Path,
+        inputs: &Path,
+        out: &Path,
+        attention: bool,
+        device: &str,
+    ) -> anyhow::Result<usize>;
+
+    /// The losses of a short tuning.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or tensors that do not fit.
+    fn lora_losses(
+        &self,
+        folder: &Path,
+        inputs: &Path,
+        lora: &Path,
+        steps: usize,
+        device: &str,
+    ) -> anyhow::Result<Vec<f32>>;
+
+    /// What a checkpoint holds and what it takes, without reading a weight.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a tensor that is missing or has another shape.
+    fn examine(&self, folder: &Path) -> anyhow::Result<Examined>;
+}
+
+/// What a checkpoint holds and takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Examined {
+    /// Numbers that the model consists of.
+    pub parameters: u64,
+    /// Bytes of its tensors on disk.
+    pub bytes: u64,
+    /// Tensors of the part that speaks, which are not read.
+    pub ignored: usize,
+    /// Bytes of memory for a use, for a clip of ten seconds.
+    pub memory: Vec<(String, u64)>,
+}
+
+/// Becomes the program that has models in it, with the same arguments.
+///
+/// # Errors
+/// It is not there or cannot be started; otherwise this does not return.
+pub fn become_the_one_with_models() -> anyhow::Result<Infallible> {
+    let own = env::current_exe().context("cannot tell where this program lies")?;
+    let program = own.with_file_name(PROGRAM);
+    let error = Command::new(&program).args(env::args_os().skip(1)).exec();
+    Err(match error.kind() {
+        io::ErrorKind::NotFound => anyhow::anyhow!(
+            "this command needs {}, which is not there; build it with `make build`",
+            program.display()
+        ),
+        _ => anyhow::Error::new(error).context(format!("cannot start {}", program.display())),
+    })
+}

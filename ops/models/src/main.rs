@@ -1,0 +1,84 @@
+//! The program `counterpoint` with models in it: the same command line, and libtorch beside it.
+
+use std::{path::Path, process::ExitCode};
+
+use counterpoint_cli::{Examined, LocalModels};
+use counterpoint_local::OmniModel;
+use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, Stop};
+use counterpoint_omni::{
+    Checkpoint, ThinkerConfig, device, forward_file, lora_losses,
+    weights::{
+        Dtype, Sizes,
+        memory::{Load, Mode, Targets, memory},
+    },
+};
+
+/// A clip of ten seconds at two frames of 504 pixels a second, with its sound, a question and an answer.
+const CLIP: Load =
+    Load { tokens: 10 * 18 * 18 + 250 + 400, patches: 10 * 36 * 36, mel_frames: 1000, answer_tokens: 16 };
+
+/// Rank of the published recipe.
+const RANK: usize = 8;
+
+struct Omni;
+
+impl LocalModels for Omni {
+    fn open(
+        &self,
+        name: &LocalModel,
+        settings: &LocalSettings,
+        device: &str,
+        stop: &Stop,
+    ) -> Result<Box<dyn Model>, ModelError> {
+        Ok(Box::new(OmniModel::open(name, settings, device, stop)?))
+    }
+
+    fn forward(
+        &self,
+        folder: &Path,
+        inputs: &Path,
+        out: &Path,
+        attention: bool,
+        name: &str,
+    ) -> anyhow::Result<usize> {
+        Ok(forward_file(folder, inputs, out, attention, &device(name)?)?)
+    }
+
+    fn lora_losses(
+        &self,
+        folder: &Path,
+        inputs: &Path,
+        lora: &Path,
+        steps: usize,
+        name: &str,
+    ) -> anyhow::Result<Vec<f32>> {
+        Ok(lora_losses(folder, inputs, lora, steps, &device(name)?)?)
+    }
+
+    fn examine(&self, folder: &Path) -> anyhow::Result<Examined> {
+        let sizes = Sizes::from(&ThinkerConfig::open(folder)?);
+        let checkpoint = Checkpoint::open(folder)?;
+        checkpoint.check(&sizes)?;
+        let lora = |targets, checkpointing| Mode::Lora { rank: RANK, targets, checkpointing };
+        let uses = [
+            ("answers, f32", Dtype::F32, Mode::Inference),
+            ("answers, bf16", Dtype::BF16, Mode::Inference),
+            ("LoRA qv, bf16", Dtype::BF16, lora(Targets::Qv, false)),
+            ("LoRA qv, bf16, checkpointing", Dtype::BF16, lora(Targets::Qv, true)),
+            ("LoRA all-linear, f32", Dtype::F32, lora(Targets::AllLinear, false)),
+        ];
+        let memory = uses
+            .into_iter()
+            .map(|(name, dtype, mode)| Ok((name.to_owned(), memory(&sizes, dtype, CLIP, mode)?.total())));
+        Ok(Examined {
+            parameters: sizes.parameters()?.total(),
+            bytes: checkpoint.bytes(),
+            ignored: checkpoint.ignored(),
+            memory: memory.collect::<anyhow::Result<_>>()?,
+        })
+    }
+}
+
+fn main() -> ExitCode {
+    counterpoint_cli::main(Some(&Omni))
+}
