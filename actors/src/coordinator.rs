@@ -152,18 +152,22 @@ impl Coordinator {
         input_of(letter)
     }
 
-    /// Learns from a letter of its own what it could not read, as far as a run would wait for it for ever;
-    /// the input that this ends, as for [`Self::dead`].
-    fn learn(&mut self, given_up: &Message) -> Option<RecordId> {
+    /// Takes a letter in and, if it is its own, what it could not read, as far as a run would wait for that
+    /// for ever. A letter of its own may be about one before: reading it seals pools, and dies of that as well.
+    fn learn(&mut self, letter: &DeadLetter) -> Option<RecordId> {
+        let mut cut_off = self.dead(letter);
+        let mut given_up = own(letter);
+        while let Some(Message::DeadLetter(inner)) = given_up {
+            cut_off = self.dead(&inner);
+            given_up = own(&inner);
+        }
         match given_up {
-            Message::InputSealed(sealed) => return Some(sealed.input),
-            Message::PoolComposed(composed) => self.composed(composed.pool),
-            // Not through two letters of its own: what it cannot read there either would come back for ever.
-            Message::DeadLetter(letter) if letter.stage != STAGE => return self.dead(letter),
-            Message::RecordRequeued(requeued) => self.requeued(requeued),
+            Some(Message::InputSealed(sealed)) => return Some(sealed.input),
+            Some(Message::PoolComposed(composed)) => self.composed(composed.pool),
+            Some(Message::RecordRequeued(requeued)) => self.requeued(&requeued),
             _ => {}
         }
-        None
+        cut_off
     }
 
     fn composed(&mut self, pool: RecordId) {
@@ -328,8 +332,7 @@ impl Stage for Coordinator {
             Message::DeadLetter(_) | Message::RecordRequeued(_)
                 if record.received.headers.reader.is_some() => {}
             Message::DeadLetter(letter) => {
-                let cut_off = self.dead(letter);
-                if let Some(input) = cut_off.or_else(|| self.learn(&own(letter)?)) {
+                if let Some(input) = self.learn(letter) {
                     self.finish(vec![input], &mut effects);
                 }
             }

@@ -130,13 +130,29 @@ fn interleaved<T: Clone>(first: &[T], second: &[T]) -> Vec<Vec<T>> {
     [begin(head, interleaved(rest, second)), begin(other, interleaved(first, others))].concat()
 }
 
+/// A letter, and those that the coordinator wrote when it could not read the one before, the newest last.
+fn chain(lost: &DeadLetter, length: usize) -> Vec<DeadLetter> {
+    let chain = std::iter::successors(Some(lost.clone()), |before| Some(about(before)));
+    chain.take(1 + length).collect()
+}
+
+/// What is on the letters' topic once a chain was put back: the last letter, which is the only one that the
+/// coordinator could read, and the others again. And the words that tell of it.
+fn put_back(chain: &[DeadLetter]) -> (Vec<(Message, bool)>, Vec<(Message, bool)>) {
+    let [others @ .., last] = chain else { panic!("an empty chain") };
+    let copies = others.iter().map(|letter| (Message::from(letter.clone()), true));
+    let letters = [(Message::from(last.clone()), false)].into_iter().chain(copies).collect();
+    (letters, chain.iter().map(|letter| (word(letter), false)).collect())
+}
+
 #[test]
 fn a_letter_that_could_not_be_read_ends_what_it_is_about_all_the_same() {
     let (mut coordinator, pool) = composing();
     let lost = letter(StageName::Composer, Topic::Pools, None, pool, &accepted());
-    let ends = read(&mut coordinator, &about(&lost).into(), false);
+    let newest = chain(&lost, 2).remove(2);
+    let ends = read(&mut coordinator, &newest.into(), false);
     assert_eq!(ends.len(), 1);
-    assert_eq!((ends[0].inputs.as_slice(), ends[0].dead_letters), (&INPUTS[..1], 2));
+    assert_eq!((ends[0].inputs.as_slice(), ends[0].dead_letters), (&INPUTS[..1], 3));
 
     let mut coordinator = self::coordinator();
     let offer = InputOffered {
@@ -163,20 +179,21 @@ fn a_letter_that_could_not_be_read_ends_what_it_is_about_all_the_same() {
 fn a_pool_that_is_put_back_through_two_letters_is_waited_for_in_any_order() {
     let (_, pool) = composing();
     let lost = letter(StageName::Composer, Topic::Pools, None, pool, &accepted());
-    let own = about(&lost);
     let composed = Message::from(PoolComposed { pool, samples: 1, skipped: 0 });
-    let letters = [(Message::from(own.clone()), false), (lost.clone().into(), true)];
-    let runs = [word(&lost), word(&own), sealed(INPUTS[1]), composed].map(|message| (message, false));
-    for order in interleaved(&letters, &runs) {
-        let (mut coordinator, _) = composing();
-        let mut ended = Vec::new();
-        for (message, is_put_back) in &order {
-            ended
-                .extend(read(&mut coordinator, message, *is_put_back).into_iter().flat_map(|end| end.inputs));
+    for length in [1, 2] {
+        let (letters, words) = put_back(&chain(&lost, length));
+        let runs = [words, vec![(sealed(INPUTS[1]), false), (composed.clone(), false)]].concat();
+        for order in interleaved(&letters, &runs) {
+            let (mut coordinator, _) = composing();
+            let mut ended = Vec::new();
+            for (message, is_put_back) in &order {
+                let ends = read(&mut coordinator, message, *is_put_back);
+                ended.extend(ends.into_iter().flat_map(|end| end.inputs));
+            }
+            assert_eq!(ended, INPUTS, "{order:?}");
+            let Tally { ended, dead, composing, .. } = coordinator.tally;
+            assert_eq!((ended, dead, composing), (1, 0, vec![]), "{order:?}");
         }
-        assert_eq!(ended, INPUTS, "{order:?}");
-        let Tally { ended, dead, composing, .. } = coordinator.tally;
-        assert_eq!((ended, dead, composing), (1, 0, vec![]), "{order:?}");
     }
 }
 
@@ -184,15 +201,12 @@ fn a_pool_that_is_put_back_through_two_letters_is_waited_for_in_any_order() {
 fn a_clip_that_is_put_back_through_two_letters_ends_once_in_any_order() {
     let key = RecordId([5; 16]);
     let lost = letter(StageName::Gate, Topic::Decoded, Some(CLIP), key, &accepted());
-    let unread = about(&lost);
     let requeued = word(&lost);
-    // Of the word as well the coordinator may read in its own letter only.
+    // The word as well may be one that the coordinator learns from its own letter only.
     let missed = letter(STAGE, Topic::Runs, Some(CLIP), key, &requeued);
     for (letters, runs) in [
-        (
-            vec![(Message::from(unread.clone()), false), (lost.clone().into(), true)],
-            vec![(requeued.clone(), false), (word(&unread), false)],
-        ),
+        put_back(&chain(&lost, 1)),
+        put_back(&chain(&lost, 2)),
         (
             vec![(lost.clone().into(), false), (missed.clone().into(), false)],
             vec![(word(&missed), false), (requeued, true)],
