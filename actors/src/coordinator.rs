@@ -11,7 +11,9 @@
 //!
 //! A followed input never comes to rest for long, so where nothing but followed inputs wait, pools are
 //! sealed when the input says so: when enough clips are accepted, or when it was offered with the word to
-//! seal. [`RunFinished`] follows each such pool, and names the inputs that have ended by then.
+//! seal. [`RunFinished`] follows each such pool, and names the inputs that have ended by then. A followed input
+//! ends with the clips as they come to rest or, where they never do, when a later one stands for it: what the
+//! later one counts includes its clips. So however long an input is followed, one of it waits.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +39,9 @@ use crate::{
 
 const STAGE: StageName = StageName::Coordinator;
 
+/// Inputs that one record names: few enough for its size, and for the state that holds them until then.
+const NAMED: usize = 256;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -61,7 +66,7 @@ struct Tally {
     accepted: u64,
     rejected: u64,
     dead: i64,
-    /// Sealed inputs that no [`RunFinished`] has named.
+    /// Sealed inputs that end when the clips come to rest; of followed ones only the newest.
     inputs: Vec<RecordId>,
     /// Newest sealed generation of each split.
     generations: BTreeMap<String, u32>,
@@ -80,6 +85,12 @@ struct Tally {
     /// Whether something was sealed whose end is not told yet.
     #[serde(default)]
     owed: bool,
+    /// The followed one of `inputs`.
+    #[serde(default)]
+    followed: Option<RecordId>,
+    /// Followed inputs that a later one stands for, as far as no [`RunFinished`] has named them.
+    #[serde(default)]
+    superseded: Vec<RecordId>,
 }
 
 /// Listings of pools to be sealed, as bytes.
@@ -189,13 +200,21 @@ impl Coordinator {
     }
 
     fn input_sealed(&mut self, sealed: &InputSealed) {
-        self.tally.found = sealed.total;
-        self.tally.found_ids = sealed.total_ids;
-        self.tally.following =
-            sealed.follow.is_some() && (self.tally.following || self.tally.inputs.is_empty());
-        self.tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
-        self.tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
-        self.tally.inputs.push(sealed.input);
+        let tally = &mut self.tally;
+        // One that was put back may know of fewer clips than one that was read before.
+        if sealed.total >= tally.found {
+            (tally.found, tally.found_ids) = (sealed.total, sealed.total_ids);
+        }
+        tally.following = sealed.follow.is_some() && (tally.following || tally.inputs.is_empty());
+        tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
+        tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
+        if sealed.follow.is_some()
+            && let Some(before) = tally.followed.replace(sealed.input)
+        {
+            tally.inputs.retain(|input| *input != before);
+            tally.superseded.push(before);
+        }
+        tally.inputs.push(sealed.input);
     }
 
     /// Whether every clip has ended.
@@ -244,11 +263,16 @@ impl Coordinator {
 
     /// Ends what has ended: all inputs, if no clip is on its way.
     fn finish_ended(&mut self, effects: &mut Effects) {
-        let inputs = match self.is_at_rest() {
-            true => std::mem::take(&mut self.tally.inputs),
-            false => Vec::new(),
-        };
+        let mut inputs = std::mem::take(&mut self.tally.superseded);
+        if self.is_at_rest() {
+            inputs.append(&mut self.tally.inputs);
+            self.tally.followed = None;
+        }
         (self.tally.due, self.tally.owed) = (false, false);
+        while inputs.len() > NAMED {
+            let rest = inputs.split_off(NAMED);
+            self.finish(std::mem::replace(&mut inputs, rest), effects);
+        }
         self.finish(inputs, effects);
     }
 
@@ -307,6 +331,12 @@ impl Stage for Coordinator {
                 self.tally = read_state(STAGE, entry)?;
             }
         }
+        // Written before one followed input stood for those before it.
+        if self.tally.following && self.tally.followed.is_none() {
+            self.tally.followed = self.tally.inputs.pop();
+            let earlier = std::mem::replace(&mut self.tally.inputs, Vec::from_iter(self.tally.followed));
+            self.tally.superseded.extend(earlier);
+        }
         let is_unsealed = |member: &&PoolMember| member.generation > self.generation(member.split);
         self.unsealed = self.members.values().filter(is_unsealed).count() as u64;
         Ok(())
@@ -343,6 +373,10 @@ impl Stage for Coordinator {
             other => return Err(StageError::unexpected(STAGE, other)),
         }
         match self.next() {
+            Next::Wait if self.tally.superseded.len() >= NAMED => {
+                let ended = self.tally.superseded.drain(..NAMED).collect();
+                self.finish(ended, &mut effects);
+            }
             Next::Wait => {}
             Next::Seal => return Ok(Step::Work(StoreListings(self.unsealed_pools()?))),
             Next::Finish => self.finish_ended(&mut effects),

@@ -1,7 +1,7 @@
 //! What the coordinator makes of letters, its own included, in whatever order topics are read.
 
 use counterpoint_log::{Headers, Position, Received};
-use counterpoint_messages::{Clip, InputOffered, MediaObject, SignalStatistics};
+use counterpoint_messages::{Clip, Follow, InputOffered, MediaObject, SignalStatistics};
 
 use super::*;
 
@@ -29,7 +29,11 @@ fn accepted() -> Message {
 
 /// The seal of an input that brought all there is: one clip.
 fn sealed(input: RecordId) -> Message {
-    Message::from(InputSealed {
+    Message::from(seal(input))
+}
+
+fn seal(input: RecordId) -> InputSealed {
+    InputSealed {
         input,
         count: 1,
         total: 1,
@@ -45,7 +49,15 @@ fn sealed(input: RecordId) -> Message {
         wanted: BTreeMap::new(),
         missing: BTreeMap::new(),
         retry_at_ms: None,
-    })
+    }
+}
+
+/// The seal of a followed input: so many clips came by then, of which one at least goes on.
+fn followed(number: u64, total: u64) -> Message {
+    let input = RecordId(u128::from(number).to_be_bytes());
+    let total_ids = IdSum::default().plus(CLIP);
+    let follow = Some(Follow { settle_ms: 0, seal_clips: 0, seal: false });
+    Message::from(InputSealed { total, total_ids, follow, ..seal(input) })
 }
 
 fn letter(
@@ -224,4 +236,58 @@ fn a_clip_that_is_put_back_through_two_letters_ends_once_in_any_order() {
             assert_eq!((ended, ended_ids, dead, accepted), whole, "{order:?}");
         }
     }
+}
+
+#[test]
+fn of_an_input_that_is_followed_for_ever_the_newest_waits_and_each_is_named_once() {
+    let mut coordinator = coordinator();
+    let mut named = Vec::new();
+    let mut take = |ends: Vec<RunFinished>| {
+        assert!(ends.iter().all(|end| end.inputs.len() <= NAMED), "{ends:?}");
+        named.extend(ends.into_iter().flat_map(|end| end.inputs));
+    };
+    for number in 0..5_000 {
+        take(read(&mut coordinator, &followed(number, 2), false));
+        let Tally { inputs, superseded, .. } = &coordinator.tally;
+        assert_eq!(inputs.len(), 1);
+        assert!(superseded.len() < NAMED);
+    }
+    take(read(&mut coordinator, &accepted(), false));
+
+    // A run that ends makes all come to rest; an earlier seal that is put back knows of less.
+    let rest = RecordId([7; 16]);
+    let total_ids = IdSum::default().plus(CLIP).plus(rest);
+    let plain = InputSealed { total: 2, total_ids, ..seal(INPUTS[0]) };
+    take(read(&mut coordinator, &plain.into(), false));
+    take(read(&mut coordinator, &followed(5_000, 1), false));
+    assert_eq!(coordinator.tally.composing, [], "a clip is still on its way");
+    let lost = letter(StageName::Gate, Topic::Decoded, Some(rest), rest, &accepted());
+    take(read(&mut coordinator, &lost.into(), false));
+    let [pool] = coordinator.tally.composing[..] else { panic!("{:?}", coordinator.tally) };
+    take(read(&mut coordinator, &PoolComposed { pool, samples: 1, skipped: 0 }.into(), false));
+
+    let mut all: Vec<_> = (0..=5_000_u128).map(|number| RecordId(number.to_be_bytes())).collect();
+    all.push(INPUTS[0]);
+    named.sort_unstable();
+    all.sort_unstable();
+    assert!(named == all, "{} inputs of {} were named", named.len(), all.len());
+}
+
+#[test]
+fn a_tally_of_an_earlier_release_is_read_and_what_it_names_ends() {
+    let inputs: Vec<_> = (0..600_u128).map(|number| RecordId(number.to_be_bytes())).collect();
+    let earlier = Tally { inputs: inputs.clone(), following: true, ..Tally::default() };
+    let mut earlier = serde_json::to_value(earlier).unwrap();
+    let fields = earlier.as_object_mut().unwrap();
+    assert!(fields.remove("followed").is_some() && fields.remove("superseded").is_some());
+    let value = Some(serde_json::to_vec(&earlier).unwrap());
+    let mut coordinator = coordinator();
+    coordinator.restore(&[StateEntry { partition: 0, key: b"tally".to_vec(), value }]).unwrap();
+    let mut named = Vec::new();
+    for number in 600..1_200 {
+        let ends = read(&mut coordinator, &followed(number, 2), false);
+        assert!(ends.iter().all(|end| end.inputs.len() <= NAMED), "{ends:?}");
+        named.extend(ends.into_iter().flat_map(|end| end.inputs));
+    }
+    assert_eq!(named[..600], inputs);
 }
