@@ -145,7 +145,11 @@ impl Coordinator {
     fn dead(&mut self, letter: &DeadLetter) -> Option<RecordId> {
         self.tally.dead += 1;
         match letter.stage {
-            StageName::Curator | StageName::Decoder | StageName::Gate | StageName::Coordinator => {
+            StageName::Curator
+            | StageName::Decoder
+            | StageName::Prober
+            | StageName::Gate
+            | StageName::Coordinator => {
                 if let Some(clip) = clip_of(letter) {
                     self.ended(clip);
                 }
@@ -158,7 +162,8 @@ impl Coordinator {
                     composing.remove(place);
                 }
             }
-            StageName::Fetcher | StageName::Source | StageName::Reporter => {}
+            // An evaluation is no part of the run, and its letters are of no stage that is read here.
+            StageName::Fetcher | StageName::Source | StageName::Reporter | StageName::Evaluator => {}
         }
         input_of(letter)
     }
@@ -190,7 +195,14 @@ impl Coordinator {
         self.tally.dead -= 1;
         match (requeued.stage, requeued.clip, requeued.key.as_slice().try_into()) {
             (StageName::Composer, _, Ok(pool)) => self.tally.composing.push(RecordId(pool)),
-            (StageName::Fetcher | StageName::Source | StageName::Composer | StageName::Reporter, ..)
+            (
+                StageName::Fetcher
+                | StageName::Source
+                | StageName::Composer
+                | StageName::Reporter
+                | StageName::Evaluator,
+                ..,
+            )
             | (_, None, _) => {}
             (_, Some(clip), _) => {
                 self.tally.ended -= 1;

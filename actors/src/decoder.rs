@@ -203,11 +203,11 @@ fn curated(record: &Record) -> Result<&ClipCurated, StageError> {
 mod tests {
     use std::{fs, path::Path};
 
-    use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest};
+    use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, SampleRequest};
     use counterpoint_messages::ContentHash;
 
     use super::*;
-    use crate::media::{Parents, PreparedFiles};
+    use crate::media::{Parents, PreparedFiles, Sampled};
 
     /// Workers during whose work the input is written over in place.
     struct Overtaken;
@@ -234,6 +234,10 @@ mod tests {
             _: &Path,
         ) -> Result<Result<ComposeOutcome, MediaReject>, Fault> {
             Err(Fault::Ours("nothing is composed here".to_owned()))
+        }
+
+        fn sample(&self, _: &Path, _: &SampleRequest) -> Result<Result<Sampled, MediaReject>, Fault> {
+            Err(Fault::Ours("nothing is read here".to_owned()))
         }
     }
 

@@ -1,13 +1,14 @@
 //! Accepts or rejects a clip by what was measured of it.
 //!
-//! Reads [`ClipDecoded`]; writes [`ClipAccepted`] or [`Rejected`]. The thresholds stand for the part of
-//! the human check that a signal can answer (appendix B.2): something is seen, something is heard,
-//! something moves.
+//! Reads [`ClipDecoded`], or [`ClipProbed`] where there is a judge; writes [`ClipAccepted`] or [`Rejected`]. The
+//! thresholds stand for the part of the human check that a signal can answer (appendix B.2): something is
+//! seen, something is heard, something moves. A judge has to have said yes four times (appendix B.1).
 
+use counterpoint_core::questions::{Probe, yes_no};
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
-    Cause, ClipAccepted, ClipDecoded, Fingerprint, Message, RejectReason, Rejected, SignalStatistics,
-    StageName, Topic,
+    Cause, ClipAccepted, ClipDecoded, ClipProbed, Fingerprint, Message, RejectReason, Rejected,
+    SignalStatistics, StageName, Topic,
 };
 
 use crate::{
@@ -21,13 +22,14 @@ const STAGE: StageName = StageName::Gate;
 #[derive(Debug)]
 pub struct Gate {
     settings: GateSettings,
+    is_judged: bool,
     fingerprint: Fingerprint,
 }
 
 impl Gate {
-    /// A gate under these thresholds.
-    pub fn new(settings: GateSettings, fingerprint: Fingerprint) -> Self {
-        Self { settings, fingerprint }
+    /// A gate under these thresholds, behind a judge or without one.
+    pub fn new(settings: GateSettings, is_judged: bool, fingerprint: Fingerprint) -> Self {
+        Self { settings, is_judged, fingerprint }
     }
 }
 
@@ -68,11 +70,37 @@ fn judge(found: &SignalStatistics, limits: &GateSettings) -> Option<(RejectReaso
     None
 }
 
+/// The first query that the judge did not answer by yes, and what it said to all four.
+fn refuse(probed: &ClipProbed) -> Option<(RejectReason, String)> {
+    let answers = probed.answers.all();
+    let missed = Probe::ALL.into_iter().zip(answers).find(|(_, answer)| !answer.is_yes)?.0;
+    let said = Probe::ALL.into_iter().zip(answers).map(|(probe, answer)| {
+        let word = match (&answer.text, answer.is_yes) {
+            (_, true) => "yes".to_owned(),
+            (Some(text), false) if yes_no(text) == Some(false) => "no".to_owned(),
+            (Some(text), false) => {
+                format!("neither yes nor no but {:?}", text.chars().take(80).collect::<String>())
+            }
+            (None, false) => "nothing".to_owned(),
+        };
+        let likely = answer.yes_probability.map(|yes| format!(" ({:.0} % yes)", 100.0 * yes));
+        format!("{}: {word}{}", probe.as_str(), likely.unwrap_or_default())
+    });
+    let reason = match missed {
+        Probe::VisualAlone => RejectReason::NotVisibleAlone,
+        Probe::AudioAlone => RejectReason::NotAudibleAlone,
+        Probe::VisualTogether => RejectReason::NotVisibleTogether,
+        Probe::AudioTogether => RejectReason::NotAudibleTogether,
+    };
+    Some((reason, format!("the judge {} said of it: {}", probed.judge, said.collect::<Vec<_>>().join("; "))))
+}
+
 impl Stage for Gate {
     type Work = NoWork;
 
     fn profile(&self) -> Profile {
-        Profile { stage: STAGE, inputs: vec![Topic::Decoded], order: Order::Parallel, blameless: false }
+        let input = if self.is_judged { Topic::Probed } else { Topic::Decoded };
+        Profile { stage: STAGE, inputs: vec![input], order: Order::Parallel, blameless: false }
     }
 
     fn restore(&mut self, _: &[StateEntry]) -> Result<(), StageError> {
@@ -80,20 +108,23 @@ impl Stage for Gate {
     }
 
     fn plan(&mut self, record: &Record) -> Result<Step<NoWork>, StageError> {
-        let Message::ClipDecoded(decoded) = &record.message else {
-            return Err(StageError::unexpected(STAGE, &record.message));
+        let (decoded, probed) = match &record.message {
+            Message::ClipDecoded(decoded) => (decoded, None),
+            Message::ClipProbed(probed) => (&probed.decoded, Some(probed)),
+            other => return Err(StageError::unexpected(STAGE, other)),
         };
         let ClipDecoded { clip, class, media, sound, statistics, duration_ms, .. } = decoded.clone();
         let id = Cause {
             stage: STAGE,
             transform: 1,
             settings: self.fingerprint,
-            inputs: &[decoded.id],
+            inputs: &[probed.map_or(decoded.id, |probed| probed.id)],
             detail: "",
         }
         .id();
         let (clip_id, video) = (clip.id, clip.video.clone());
-        let output = match judge(&statistics, &self.settings) {
+        let refused = judge(&statistics, &self.settings).or_else(|| probed.and_then(refuse));
+        let output = match refused {
             None => {
                 let message = ClipAccepted { id, clip, class, media, sound, statistics, duration_ms };
                 Output::of_clip(Topic::Accepted, id, clip_id, &video, message)

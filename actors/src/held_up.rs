@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counterpoint_log::{LogError, Position, TopicLog};
-use counterpoint_messages::{StageName, Topic};
+use counterpoint_messages::Topic;
 use futures::TryStreamExt;
 
 use crate::{pipeline::RunningPipeline, revision::Revision, stage::Phase};
@@ -39,11 +39,12 @@ async fn is_done_elsewhere(
     revision: &Revision,
 ) -> Result<bool, LogError> {
     let here: Vec<_> = running.health().into_iter().map(|(stage, _)| stage).collect();
-    if here.len() == StageName::ALL.len() {
+    let stages = revision.stages();
+    if here.len() == stages.len() {
         return Ok(true);
     }
     let groups = log.groups().await?;
-    Ok(StageName::ALL.into_iter().filter(|stage| !here.contains(stage)).all(|stage| {
+    Ok(stages.into_iter().filter(|stage| !here.contains(stage)).all(|stage| {
         let fingerprint = revision.fingerprint(stage);
         groups
             .iter()

@@ -1,15 +1,19 @@
 //! The pipeline: one stage a file, in the order in which a clip meets them, and what runs them.
 //!
-//! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`gate`], [`coordinator`], [`composer`], [`reporter`].
+//! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`prober`], [`gate`], [`coordinator`],
+//! [`composer`], [`evaluator`], [`reporter`].
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
+mod asked_model;
 pub mod audit;
 pub mod composer;
 pub mod coordinator;
 pub mod curator;
 pub mod dead_letters;
 pub mod decoder;
+pub mod evaluation;
+pub mod evaluator;
 pub mod fetcher;
 pub mod follow;
 pub mod format;
@@ -20,20 +24,24 @@ pub mod later;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;
+pub mod prober;
 pub mod projection;
 pub mod publisher;
 pub mod reporter;
 pub mod revision;
 pub mod s3;
 pub mod settings;
+mod showing;
 pub mod source;
 pub mod stage;
 pub mod store;
 mod supervisor;
 pub mod sweep;
+pub mod teaching;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+pub use asked_model::AskedModel;
 pub use supervisor::{PipelineError, Rebuilds};
 
 use crate::{
@@ -60,6 +68,8 @@ pub struct Tools {
     pub stopping: AtomicBool,
     /// Files for people.
     pub publisher: Publisher,
+    /// The model that is asked, where one is.
+    pub model: Option<AskedModel>,
 }
 
 impl Tools {
@@ -72,7 +82,13 @@ impl Tools {
         publisher: Publisher,
     ) -> Self {
         let (settling, stopping) = (Settling::default(), AtomicBool::new(false));
-        Self { store, places, media, loudness_lufs, settling, stopping, publisher }
+        Self { store, places, media, loudness_lufs, settling, stopping, publisher, model: None }
+    }
+
+    /// The same tools, and a model to ask.
+    #[must_use]
+    pub fn with_model(self, model: AskedModel) -> Self {
+        Self { model: Some(model), ..self }
     }
 }
 

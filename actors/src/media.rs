@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use counterpoint_core::media_job::{
-    ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest,
+    ComposeOutcome, ComposeRequest, MediaReject, PrepareOutcome, PrepareRequest, SampleRequest,
 };
 use counterpoint_messages::{Parent, SampleComposed};
 use counterpoint_telemetry::{events, events::Event as _, span};
+pub use counterpoint_worker::Sampled;
 use counterpoint_worker::{ParentPaths, WorkerFault, WorkerPool};
 use tempfile::TempPath;
 
@@ -41,6 +42,12 @@ pub trait Media: Send + Sync {
         parents: &Parents,
         output: &Path,
     ) -> Result<Result<ComposeOutcome, MediaReject>, Fault>;
+
+    /// Reads the frames and the sound that a model is given of a file.
+    ///
+    /// # Errors
+    /// As for [`Media::prepare`].
+    fn sample(&self, input: &Path, request: &SampleRequest) -> Result<Result<Sampled, MediaReject>, Fault>;
 }
 
 /// A clip in its normal form; its files are removed with it unless they were moved away.
@@ -126,6 +133,13 @@ impl Media for WorkerPool {
         let composed = WorkerPool::compose(self, request, parents.host.paths(), &donors, output);
         tell_of_replaced(self);
         Ok(composed?)
+    }
+
+    fn sample(&self, input: &Path, request: &SampleRequest) -> Result<Result<Sampled, MediaReject>, Fault> {
+        let _span = tracing::info_span!(span::MEDIA_SAMPLE).entered();
+        let sampled = WorkerPool::sample(self, input, request);
+        tell_of_replaced(self);
+        Ok(sampled?)
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     gate::Gate,
     lag::{LagWatch, Reader},
     later::{self, LaterRecord},
+    prober::Prober,
     projection::newest_revision,
     reporter::Reporter,
     revision::Revision,
@@ -34,6 +35,9 @@ use crate::{
     stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
 };
+
+/// Clips whose media are read while the judge is busy with another one.
+const AHEAD: usize = 2;
 
 /// How long to leave a log alone that did not answer.
 pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_secs(1);
@@ -85,42 +89,17 @@ pub struct RunningPipeline {
 impl Pipeline {
     /// Starts the stages; needs a running actix system.
     pub fn start(self) -> RunningPipeline {
-        let handles: Vec<_> = self.stages.iter().map(|stage| self.handle(*stage)).collect();
-        let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
-        let readers = handles.iter().map(|handle| handle.reads.clone()).collect();
-        let lag = LagWatch::start(self.log, readers);
-        let (sender, last) = oneshot::channel();
-        let supervisor = Supervisor::new(handles, Arc::clone(&self.tools), sender).start();
-        // Apart from whoever waits for the end, who may look away and ask again.
-        let (told, ended) = oneshot::channel();
-        actix::spawn(async move {
-            let last = last.await.unwrap_or(Ok(()));
-            lag.finish().await;
-            // Nobody may be waiting any more.
-            let _ = told.send(last);
+        let handles = self.stages.iter().filter_map(|stage| {
+            let lives = self.lives(*stage, Process::this())?;
+            Some(lives.handle(Group { stage: *stage, fingerprint: self.revision.fingerprint(*stage) }))
         });
-        RunningPipeline { supervisor, health, ended }
+        RunningPipeline::start(handles.collect(), self.log, self.tools)
     }
 
-    fn handle(&self, stage: StageName) -> StageHandle {
-        let (health, watched) = watch::channel(StageHealth::default());
-        let Lives { inputs, begin } = self.lives(stage, Process::this());
-        let reads = Reader { group: Group { stage, fingerprint: self.revision.fingerprint(stage) }, inputs };
-        let start = move |generation, supervisor| {
-            let arbiter = Arbiter::new();
-            let stop = watch::Sender::new(false);
-            let life = begin(health.clone(), stop.subscribe());
-            let actor = StageActor::new(stage, generation, life, stop, supervisor);
-            let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
-            (address.recipient(), arbiter)
-        };
-        StageHandle { stage, start: Box::new(start), reads, health: watched }
-    }
-
-    /// How a stage's lives begin in a process, one after the other.
-    pub fn lives(&self, stage: StageName, process: Process) -> Lives {
+    /// How a stage's lives begin in a process, one after the other; `None` for one that is no part of a run.
+    pub fn lives(&self, stage: StageName, process: Process) -> Option<Lives> {
         let fingerprint = self.revision.fingerprint(stage);
-        match stage {
+        Some(match stage {
             StageName::Fetcher => {
                 let (settings, rulebook) = (self.fetcher.clone(), Arc::clone(&self.rulebook));
                 let (source, seed) = (self.settings.source.clone(), self.settings.seed);
@@ -144,9 +123,16 @@ impl Pipeline {
                 let settings = self.settings.decoder.clone();
                 self.begin(stage, process, move || Decoder::new(settings.clone(), fingerprint))
             }
+            StageName::Prober => {
+                let judge = self.tools.model.as_ref()?.facts().clone();
+                let (settings, size) = (self.settings.prober.clone(), self.settings.decoder.size);
+                self.begin(stage, process, move || {
+                    Prober::new(settings.clone(), size, judge.clone(), fingerprint)
+                })
+            }
             StageName::Gate => {
-                let settings = self.settings.gate.clone();
-                self.begin(stage, process, move || Gate::new(settings.clone(), fingerprint))
+                let (settings, is_judged) = (self.settings.gate.clone(), self.revision.has_judge());
+                self.begin(stage, process, move || Gate::new(settings.clone(), is_judged, fingerprint))
             }
             StageName::Coordinator => {
                 let plan = self.plan.clone();
@@ -160,7 +146,9 @@ impl Pipeline {
                 })
             }
             StageName::Reporter => self.begin(stage, process, || Reporter),
-        }
+            // An evaluation has it, with a model of its own.
+            StageName::Evaluator => return None,
+        })
     }
 
     fn begin<S: Stage>(
@@ -169,14 +157,7 @@ impl Pipeline {
         process: Process,
         build: impl Fn() -> S + Send + Sync + 'static,
     ) -> Lives {
-        let options = self.options(stage);
-        let (tools, log) = (Arc::clone(&self.tools), Arc::clone(&self.log));
-        let inputs = build().profile().inputs;
-        let begin = Box::new(move |health, stop| {
-            let (options, process) = (options.clone(), process.clone());
-            live(build(), options, process, Arc::clone(&tools), Arc::clone(&log), health, stop)
-        });
-        Lives { inputs, begin }
+        Lives::of(build, self.options(stage), process, Arc::clone(&self.tools), Arc::clone(&self.log))
     }
 
     fn options(&self, stage: StageName) -> StageOptions {
@@ -186,6 +167,7 @@ impl Pipeline {
             instance: self.instance.clone(),
             concurrency: match stage {
                 StageName::Decoder => self.effort.workers(),
+                StageName::Prober => AHEAD,
                 _ => 1,
             },
             max_records: self.effort.max_records,
@@ -195,7 +177,59 @@ impl Pipeline {
     }
 }
 
+impl Lives {
+    /// Lives of the stage that `build` makes.
+    pub(crate) fn of<S: Stage>(
+        build: impl Fn() -> S + Send + Sync + 'static,
+        options: StageOptions,
+        process: Process,
+        tools: Arc<Tools>,
+        log: Arc<dyn TopicLog>,
+    ) -> Self {
+        let inputs = build().profile().inputs;
+        let begin = Box::new(move |health, stop| {
+            let (options, process) = (options.clone(), process.clone());
+            live(build(), options, process, Arc::clone(&tools), Arc::clone(&log), health, stop)
+        });
+        Self { inputs, begin }
+    }
+
+    /// What the supervisor is to know of them.
+    pub(crate) fn handle(self, group: Group) -> StageHandle {
+        let (health, watched) = watch::channel(StageHealth::default());
+        let Self { inputs, begin } = self;
+        let stage = group.stage;
+        let start = move |generation, supervisor| {
+            let arbiter = Arbiter::new();
+            let stop = watch::Sender::new(false);
+            let life = begin(health.clone(), stop.subscribe());
+            let actor = StageActor::new(stage, generation, life, stop, supervisor);
+            let address = StageActor::start_in_arbiter(&arbiter.handle(), move |_| actor);
+            (address.recipient(), arbiter)
+        };
+        StageHandle { stage, start: Box::new(start), reads: Reader { group, inputs }, health: watched }
+    }
+}
+
 impl RunningPipeline {
+    /// Starts these stages; needs a running actix system.
+    pub(crate) fn start(handles: Vec<StageHandle>, log: Arc<dyn TopicLog>, tools: Arc<Tools>) -> Self {
+        let health = handles.iter().map(|handle| (handle.stage, handle.health.clone())).collect();
+        let readers = handles.iter().map(|handle| handle.reads.clone()).collect();
+        let lag = LagWatch::start(log, readers);
+        let (sender, last) = oneshot::channel();
+        let supervisor = Supervisor::new(handles, tools, sender).start();
+        // Apart from whoever waits for the end, who may look away and ask again.
+        let (told, ended) = oneshot::channel();
+        actix::spawn(async move {
+            let last = last.await.unwrap_or(Ok(()));
+            lag.finish().await;
+            // Nobody may be waiting any more.
+            let _ = told.send(last);
+        });
+        Self { supervisor, health, ended }
+    }
+
     /// How the stages are doing, in order.
     pub fn health(&self) -> Vec<(StageName, StageHealth)> {
         self.health.iter().map(|(stage, health)| (*stage, health.borrow().clone())).collect()

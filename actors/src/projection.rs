@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use counterpoint_core::variants::ManifestRow;
 use counterpoint_log::{LogError, Position, TopicLog};
 use counterpoint_messages::{
-    ClipCurated, ClipDecoded, ClipFound, DeadLetter, DecodeError, Fingerprint, InputSealed, Message,
-    RecipeName, RecipeSkipped, RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
+    ClipCurated, ClipDecoded, ClipFound, ClipProbed, DeadLetter, DecodeError, Fingerprint, InputSealed,
+    Message, RecipeName, RecipeSkipped, RecordId, RejectReason, Rejected, SampleComposed, StageName, Topic,
 };
 use futures::{StreamExt, TryStreamExt};
 use serde::Serialize;
@@ -81,6 +81,8 @@ pub struct Projection {
     pub curated: Vec<ClipCurated>,
     /// Clips in their normal form.
     pub decoded: Vec<ClipDecoded>,
+    /// What the judge said, where there is one.
+    pub probed: Vec<ClipProbed>,
     /// Ids of the clips that passed the gate.
     pub accepted: Vec<RecordId>,
     /// Clips turned away.
@@ -149,6 +151,12 @@ impl Projection {
             }
         });
         projection.fold_endings(log, &revisions, &superseded).await?;
+        for message in projection.read(log, Topic::Probed, &revisions).await? {
+            if let Message::ClipProbed(probed) = message {
+                projection.probed.push(probed);
+            }
+        }
+        projection.probed.sort_by_key(|probed| probed.id);
         for topic in [Topic::Inputs, Topic::Fetched, Topic::Pools] {
             // Nothing of them is shown, but a stage may wait there for a later release.
             projection.read(log, topic, &revisions).await?;

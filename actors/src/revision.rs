@@ -26,6 +26,8 @@ pub struct Contents {
     pub rules: ContentHash,
     /// Plan of the samples.
     pub plan: ContentHash,
+    /// What the judge's answers depend on, where there is a judge.
+    pub judge: Option<ContentHash>,
 }
 
 /// What each stage is called under one set of settings.
@@ -43,15 +45,17 @@ impl Revision {
         contents: Contents,
         replays: BTreeMap<StageName, u32>,
     ) -> Self {
+        let stages = stages(settings.prober.judge.is_some());
         let settings = by_stage(settings, contents);
-        let fingerprints = fingerprints(&settings, &replays);
+        let fingerprints = fingerprints(stages, &settings, &replays);
         Self { declared: RevisionDeclared { number, settings, replays, fingerprints } }
     }
 
     /// Whether the stages of this program make of the revision's inputs what it has made of them, byte for byte;
     /// those of another release may have other transforms.
     pub fn is_of_this_release(&self) -> bool {
-        fingerprints(&self.declared.settings, &self.declared.replays) == self.declared.fingerprints
+        fingerprints(self.stages(), &self.declared.settings, &self.declared.replays)
+            == self.declared.fingerprints
     }
 
     /// A revision as it was declared.
@@ -74,9 +78,19 @@ impl Revision {
         }
     }
 
+    /// Whether clips are judged by a model.
+    pub fn has_judge(&self) -> bool {
+        self.declared.fingerprints.contains_key(&StageName::Prober)
+    }
+
+    /// Its stages, in the order in which a clip meets them.
+    pub fn stages(&self) -> Vec<StageName> {
+        stages(self.has_judge())
+    }
+
     /// Fingerprints of all stages.
     pub fn fingerprints(&self) -> BTreeSet<Fingerprint> {
-        StageName::ALL.into_iter().map(|stage| self.fingerprint(stage)).collect()
+        self.stages().into_iter().map(|stage| self.fingerprint(stage)).collect()
     }
 
     /// Whether records of the two revisions are the same from end to end.
@@ -106,12 +120,13 @@ impl Revision {
 
 /// Names of the stages: each is a hash of its settings and transform and of those above it.
 fn fingerprints(
+    stages: Vec<StageName>,
     settings: &BTreeMap<String, BTreeMap<String, String>>,
     replays: &BTreeMap<StageName, u32>,
 ) -> BTreeMap<StageName, Fingerprint> {
     let mut fingerprints = BTreeMap::new();
     let mut above = Fingerprint::default();
-    for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+    for stage in stages.into_iter().filter(|stage| *stage != StageName::Fetcher) {
         let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
         hasher.update(&above.0);
         hasher.update(stage.as_str().as_bytes());
@@ -139,11 +154,20 @@ fn fingerprints(
     fingerprints
 }
 
+/// The stages of a run. A judge changes nothing for runs without one, whose records and fingerprints stay theirs.
+pub fn stages(has_judge: bool) -> Vec<StageName> {
+    let is_of_run = |stage: &StageName| match stage {
+        StageName::Prober => has_judge,
+        stage => StageName::RUN.contains(stage),
+    };
+    StageName::ALL.into_iter().filter(is_of_run).collect()
+}
+
 /// The settings that each stage's results depend on, as text.
 fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMap<String, String>> {
-    let Settings { seed, source, curator: _, decoder, gate, composer: _ } = settings;
+    let Settings { seed, source, curator: _, decoder, prober, gate, composer: _ } = settings;
     let plan = [("plan".to_owned(), contents.plan.to_string()), ("seed".to_owned(), seed.to_string())];
-    [
+    let mut by_stage: BTreeMap<_, _> = [
         (StageName::Source, flat(source)),
         (
             StageName::Curator,
@@ -162,7 +186,13 @@ fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMa
     ]
     .into_iter()
     .map(|(stage, settings)| (stage.as_str().to_owned(), settings))
-    .collect()
+    .collect();
+    if prober.judge.is_some() {
+        let mut settings = flat(prober);
+        settings.extend(contents.judge.map(|judge| ("identity".to_owned(), judge.to_string())));
+        by_stage.insert(StageName::Prober.as_str().to_owned(), settings);
+    }
+    by_stage
 }
 
 /// The fields of a settings group as text; they hold numbers, names and lists only.
@@ -183,8 +213,12 @@ fn flat(settings: &impl serde::Serialize) -> BTreeMap<String, String> {
 mod tests {
     use super::*;
 
-    const CONTENTS: Contents =
-        Contents { ontology: ContentHash([1; 32]), rules: ContentHash([2; 32]), plan: ContentHash([3; 32]) };
+    const CONTENTS: Contents = Contents {
+        ontology: ContentHash([1; 32]),
+        rules: ContentHash([2; 32]),
+        plan: ContentHash([3; 32]),
+        judge: None,
+    };
 
     #[test]
     fn a_changed_setting_renames_its_stage_and_those_below_and_no_other() {
@@ -193,7 +227,7 @@ mod tests {
         let mut changed = settings.clone();
         changed.gate.motion_min = 0.25;
         let after = Revision::new(2, &changed, CONTENTS, BTreeMap::new());
-        for stage in StageName::ALL.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+        for stage in StageName::RUN.into_iter().filter(|stage| *stage != StageName::Fetcher) {
             let same = before.fingerprint(stage) == after.fingerprint(stage);
             assert_eq!(same, stage < StageName::Gate, "{stage}");
         }
@@ -223,11 +257,31 @@ mod tests {
     }
 
     #[test]
+    fn a_judge_renames_the_gate_and_those_below_and_another_one_itself_as_well() {
+        let mut settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        assert_eq!(before.stages(), StageName::RUN);
+        settings.prober.suffix = true;
+        let unused = Revision::new(2, &settings, CONTENTS, BTreeMap::new());
+        assert!(unused.is_same_as(&before), "without a judge its settings count for nothing");
+        settings.prober.judge = Some("file:judge.jsonl".to_owned());
+        let judged = |byte| {
+            let contents = Contents { judge: Some(ContentHash([byte; 32])), ..CONTENTS };
+            Revision::new(2, &settings, contents, BTreeMap::new())
+        };
+        let (one, other) = (judged(1), judged(2));
+        assert_eq!(one.stages()[4..6], [StageName::Prober, StageName::Gate]);
+        assert_eq!(one.fingerprint(StageName::Decoder), before.fingerprint(StageName::Decoder));
+        assert_ne!(one.fingerprint(StageName::Gate), before.fingerprint(StageName::Gate));
+        assert_ne!(one.fingerprint(StageName::Prober), other.fingerprint(StageName::Prober));
+    }
+
+    #[test]
     fn a_fetcher_that_starts_again_reruns_nothing_below() {
         let settings = Settings::default();
         let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
         let after = Revision::new(2, &settings, CONTENTS, [(StageName::Fetcher, 1)].into());
-        for stage in StageName::ALL {
+        for stage in StageName::RUN {
             let same = before.fingerprint(stage) == after.fingerprint(stage);
             assert_eq!(same, stage != StageName::Fetcher, "{stage}");
         }

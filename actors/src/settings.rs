@@ -2,16 +2,21 @@
 //!
 //! Everything here is part of a stage's fingerprint: changed, it makes a new revision. What only decides
 //! how fast or how patiently the pipeline works is [`Effort`], which is part of none; nor are
-//! [`FollowSettings`] and [`FetcherSettings`], which decide when and how clips come.
+//! [`FollowSettings`] and [`FetcherSettings`], which decide when and how clips come, and [`EvaluatorSettings`],
+//! which belong to evaluations.
 
+mod evaluator;
 mod fetcher;
 mod follow;
+mod prober;
 
 use std::time::Duration;
 
 use counterpoint_core::media_job::ShortClips;
+pub use evaluator::EvaluatorSettings;
 pub use fetcher::{FetchOutcome, FetchReason, FetcherSettings};
 pub use follow::FollowSettings;
+pub use prober::ProberSettings;
 use serde::{Deserialize, Serialize};
 
 /// What comes out.
@@ -26,6 +31,8 @@ pub struct Settings {
     pub curator: CuratorSettings,
     /// The normal form of media.
     pub decoder: DecoderSettings,
+    /// The judge.
+    pub prober: ProberSettings,
     /// Thresholds.
     pub gate: GateSettings,
     /// Samples.
@@ -256,7 +263,8 @@ impl Settings {
                 "at least one file name ending",
             ),
         ];
-        SettingError::first_of(checks)
+        SettingError::first_of(checks)?;
+        self.prober.check()
     }
 }
 

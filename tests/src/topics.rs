@@ -27,9 +27,12 @@ impl Topics {
     pub fn of(&self, program: Program) -> Program {
         match self {
             Self::Embedded => program,
-            Self::Kafka { broker, prefix } => {
-                program.with(["--broker", broker]).env("COUNTERPOINT_TOPICS__PREFIX", prefix)
-            }
+            // Brokers soon let go of a process that was killed: tests kill many.
+            Self::Kafka { broker, prefix } => program
+                .with(["--broker", broker])
+                .env("COUNTERPOINT_TOPICS__PREFIX", prefix)
+                .env("COUNTERPOINT_TOPICS__KAFKA__SESSION_TIMEOUT_MS", "3000")
+                .env("COUNTERPOINT_TOPICS__KAFKA__HEARTBEAT_INTERVAL_MS", "500"),
         }
     }
 

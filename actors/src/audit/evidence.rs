@@ -236,7 +236,9 @@ impl Evidence {
             Message::DeadLetter(_)
             | Message::RevisionDeclared(_)
             | Message::FormatDeclared(_)
-            | Message::InputFetched(_) => {}
+            | Message::InputFetched(_)
+            | Message::ClipProbed(_)
+            | Message::AnswerGiven(_) => {}
         }
     }
 

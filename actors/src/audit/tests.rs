@@ -51,8 +51,12 @@ impl World {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(&folder.path().join("objects")).unwrap();
         let plan = Plan::default();
-        let contents =
-            Contents { ontology: ContentHash::default(), rules: ContentHash::default(), plan: plan.hash() };
+        let contents = Contents {
+            ontology: ContentHash::default(),
+            rules: ContentHash::default(),
+            plan: plan.hash(),
+            judge: None,
+        };
         let revision = Revision::new(1, &Settings::default(), contents, BTreeMap::new());
         let mut world = Self { folder, revision, plan, store, records: Vec::new() };
         world.write();

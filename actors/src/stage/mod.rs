@@ -219,12 +219,15 @@ pub enum Fault {
     Ours(String),
     /// The record's: it crashed its worker, say. Counted as an attempt.
     Record(String),
+    /// Of how the run is set up: no record can be worked on until somebody changes that, so the run ends. No
+    /// attempt is counted.
+    Setup(String),
 }
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ours(reason) | Self::Record(reason) => f.write_str(reason),
+            Self::Ours(reason) | Self::Record(reason) | Self::Setup(reason) => f.write_str(reason),
         }
     }
 }

@@ -180,6 +180,10 @@ impl<S: Stage> Cycle<S> {
                 self.pause(&reason)?;
                 self.doubt_memory()
             }
+            Ok(Err(Fault::Setup(reason))) => {
+                trace::fail(&span, "set-up");
+                Err(Halt::Ending(Ending::Hopeless(reason)))
+            }
             Ok(Err(Fault::Record(reason))) | Err(reason) => self.failed(place, &record, &reason, &span),
         }
     }

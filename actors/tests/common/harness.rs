@@ -13,7 +13,7 @@ use std::{
 
 use counterpoint_actors::{
     PipelineError, Tools,
-    media::{Media, Parents, PreparedFiles},
+    media::{Media, Parents, PreparedFiles, Sampled},
     pipeline::{self, Offer, Pipeline},
     projection::{Projection, Summary},
     publisher::{Page, Publisher},
@@ -25,7 +25,7 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{
     curation,
-    media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest},
+    media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest, SampleRequest},
     ontology::Ontology,
     plan::Plan,
     rules::Rules,
@@ -94,6 +94,11 @@ impl Media for PretendedMedia {
         fs::write(output, b"variant").unwrap();
         Ok(Ok(ComposeOutcome { duration_ms: 10_000, bytes: 7, video_packets: 1, audio_packets: 1 }))
     }
+
+    fn sample(&self, _: &Path, request: &SampleRequest) -> Result<Result<Sampled, MediaReject>, Fault> {
+        let pixels = request.size as usize * request.size as usize * 3;
+        Ok(Ok(Sampled { rgb: vec![0; pixels], size: request.size, pcm: vec![0.0; 16], time: vec![0.0] }))
+    }
 }
 
 struct PlainPage;
@@ -161,6 +166,7 @@ impl Harness {
             ontology: ContentHash::default(),
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
+            judge: None,
         };
         Revision::new(1, &self.settings, contents, BTreeMap::new())
     }
@@ -175,13 +181,6 @@ impl Harness {
 
     pub fn pipeline(&self, log: &Arc<dyn TopicLog>, stages: &[StageName]) -> Pipeline {
         let revision = self.revision();
-        let publisher = Publisher {
-            log: Arc::clone(log),
-            revision: revision.clone(),
-            out: self.path("out"),
-            page: Arc::new(PlainPage),
-        };
-        let media: Arc<PretendedMedia> = Arc::clone(&self.media);
         Pipeline {
             settings: self.settings.clone(),
             fetcher: self.fetcher.clone(),
@@ -193,14 +192,20 @@ impl Harness {
             stages: stages.iter().copied().collect(),
             instance: "test".to_owned(),
             log: Arc::clone(log),
-            tools: Arc::new(Tools::new(
-                Store::open(&self.path("out/objects")).unwrap(),
-                Places::default(),
-                media,
-                -23.0,
-                publisher,
-            )),
+            tools: Arc::new(self.tools(log)),
         }
+    }
+
+    pub fn tools(&self, log: &Arc<dyn TopicLog>) -> Tools {
+        let publisher = Publisher {
+            log: Arc::clone(log),
+            revision: self.revision(),
+            out: self.path("out"),
+            page: Arc::new(PlainPage),
+        };
+        let media: Arc<PretendedMedia> = Arc::clone(&self.media);
+        let store = Store::open(&self.path("out/objects")).unwrap();
+        Tools::new(store, Places::default(), media, -23.0, publisher)
     }
 
     /// Offers the folder and runs every stage until the run has ended; the counts it left.
@@ -209,7 +214,7 @@ impl Harness {
     }
 
     pub fn try_run(&self, log: &Arc<dyn TopicLog>) -> Result<Summary, PipelineError> {
-        self.run_stages(log, &StageName::ALL)
+        self.run_stages(log, &StageName::RUN)
     }
 
     /// Runs some stages until the run has ended; offers the folder if the source is among them, and waits

@@ -72,7 +72,7 @@ fn following(
     actix::System::new().block_on(async {
         let revision = harness.revision();
         counterpoint_actors::pipeline::declare(&**log, &revision).await.unwrap();
-        let pipeline = harness.pipeline(log, &StageName::ALL);
+        let pipeline = harness.pipeline(log, &StageName::RUN);
         let follower = Follower {
             log: Arc::clone(log),
             revision,

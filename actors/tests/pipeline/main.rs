@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod evaluation;
 mod fetch;
 mod follow;
 #[path = "../common/harness.rs"]

@@ -106,7 +106,7 @@ fn run_until_held_up(harness: &Harness, log: &Arc<dyn TopicLog>) -> BTreeSet<(To
     actix::System::new().block_on(async {
         let revision = harness.revision();
         pipeline::declare(&**log, &revision).await.unwrap();
-        let mut running = harness.pipeline(log, &StageName::ALL).start();
+        let mut running = harness.pipeline(log, &StageName::RUN).start();
         harness.offer(log).await;
         while !(running.is_quiet() && is_held_up(&running, &**log, &revision).await.unwrap()) {
             tokio::time::sleep(Duration::from_millis(2)).await;

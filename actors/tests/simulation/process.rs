@@ -120,7 +120,7 @@ impl Start {
         for stage in &self.stages {
             let (health, watched) = watch::channel(StageHealth::default());
             healths.push((*stage, watched));
-            let lives = pipeline.lives(*stage, process.clone());
+            let lives = pipeline.lives(*stage, process.clone()).unwrap();
             let life = supervised(lives.begin, health, stop.clone(), Arc::clone(&self.scheduler));
             let sender = sender.clone();
             let told = async move {

@@ -7,10 +7,12 @@ use std::{
 };
 
 use counterpoint_actors::{
-    media::{Media, Parents, PreparedFiles},
+    media::{Media, Parents, PreparedFiles, Sampled},
     stage::Fault as Failed,
 };
-use counterpoint_core::media_job::{ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest};
+use counterpoint_core::media_job::{
+    ComposeOutcome, ComposeRequest, MediaReject, PrepareRequest, SampleRequest,
+};
 use counterpoint_messages::RejectReason;
 
 use crate::{
@@ -68,5 +70,9 @@ impl Media for SimulatedWorkers {
         _: &Path,
     ) -> Result<Result<ComposeOutcome, MediaReject>, Failed> {
         Err(Failed::Record("no sample is made into a file here".to_owned()))
+    }
+
+    fn sample(&self, _: &Path, _: &SampleRequest) -> Result<Result<Sampled, MediaReject>, Failed> {
+        Err(Failed::Record("nothing is shown to a model here".to_owned()))
     }
 }

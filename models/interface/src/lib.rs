@@ -14,6 +14,7 @@ mod question;
 mod settings;
 mod stop;
 mod thread;
+mod training;
 
 pub use answer::{Answer, TokenCounts};
 pub use clip::{Clip, ClipError, ContentId, Frames, Sound};
@@ -24,3 +25,6 @@ pub use question::{Decoding, Question, QuestionError, QuestionKind};
 pub use settings::LocalSettings;
 pub use stop::Stop;
 pub use thread::{Ask, ModelThread};
+pub use training::{
+    Base, LearnedStep, Lesson, Material, Progress, Trained, Training, TrainingError, UnknownKind,
+};

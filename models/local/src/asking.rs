@@ -7,15 +7,14 @@ use counterpoint_models::{
     Answer, AskError, Clip, Decoding, Model, ModelFacts, Question, QuestionKind, TokenCounts,
 };
 use counterpoint_omni::{
-    self as omni, Embeddings, Generation, MediaShapes, Prefix, Sequence,
+    self as omni, Embeddings, Generation, Prefix, Sequence,
     inputs::{
-        layout::{self, LayoutError, Media},
-        patches,
+        layout::{self, LayoutError},
         template::SYSTEM,
     },
 };
 
-use crate::{OmniModel, TowersError};
+use crate::{OmniModel, TowersError, shapes::Shapes};
 
 /// A clip as far as all questions share it.
 struct Begun {
@@ -102,22 +101,11 @@ impl OmniModel {
             clip.frames().map(|frames| self.towers.see(&self.model, frames)).transpose().map_err(towers)?;
         let heard =
             clip.sound().map(|sound| self.towers.hear(&self.model, sound)).transpose().map_err(towers)?;
-        let seconds_per_grid = clip.frames().map_or(1.0, |frames| patches::FRAMES as f64 / frames.fps());
-        let grid = seen.as_ref().map(|seen| [seen.grid.frames, seen.grid.rows, seen.grid.columns]);
-        let frames = heard.as_ref().map(|heard| heard.frames);
-        let media = match (grid, frames) {
-            (Some(grid), Some(frames)) => Media::VideoWithAudio { grid, seconds_per_grid, frames },
-            (Some(grid), None) => Media::Video { grid, seconds_per_grid },
-            (None, frames) => Media::Audio { frames: frames.unwrap_or(0) },
-        };
-        let shapes = MediaShapes {
-            images: Vec::new(),
-            videos: seen.iter().map(|seen| seen.grid).collect(),
-            seconds_per_grid: vec![seconds_per_grid as f32; usize::from(seen.is_some())],
-            audio_frames: heard.iter().map(|heard| heard.frames).collect(),
-            audio_in_video: seen.is_some() && heard.is_some(),
-        };
-        let ids = layout::prefix(&self.tokenizer, &self.timing, SYSTEM, &[media])
+        let shapes = Shapes::new(
+            clip.frames().zip(seen.as_ref().map(|seen| seen.grid)),
+            heard.as_ref().map(|heard| heard.frames),
+        );
+        let ids = layout::prefix(&self.tokenizer, &self.timing, SYSTEM, &[shapes.media()])
             .map_err(|error| self.layout(error))?;
         let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
         let video = count(seen.as_ref().map_or(0, |seen| seen.embeddings.dims()[0]));
@@ -128,8 +116,8 @@ impl OmniModel {
             videos: seen.map(|seen| seen.embeddings),
             sounds: heard.map(|heard| heard.embeddings),
         };
-        let sequence =
-            Sequence::new(wide(&ids), &shapes, self.model.config()).map_err(|error| self.refused(error))?;
+        let sequence = Sequence::new(wide(&ids), &shapes.positions(), self.model.config())
+            .map_err(|error| self.refused(error))?;
         let prefix = self.model.prefix(&sequence, &embeddings).map_err(|error| self.refused(error))?;
         Ok(Begun { prefix, video, audio, text })
     }

@@ -4,12 +4,19 @@
 //! the towers ([`Towers`]), each clip through the text model once for all questions on it, and a question's words
 //! once for all its options.
 //!
+//! [`Lessons`] makes of clips, questions and answers what such a model is trained on.
+//!
 //! [`Model`]: counterpoint_models::Model
 
 mod asking;
+mod course;
 mod identity;
+mod lessons;
 mod open;
+mod shapes;
 mod towers;
 
+pub use course::{CourseError, train};
+pub use lessons::{ClipNumber, LessonError, Lessons};
 pub use open::OmniModel;
 pub use towers::{Towers, TowersError};

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use counterpoint_models::{LocalModel, LocalSettings, ModelError, ModelFacts, ModelInput, Stop};
 use counterpoint_omni::{
@@ -17,7 +17,7 @@ use crate::{Towers, identity::identity};
 pub struct OmniModel {
     pub(crate) facts: ModelFacts,
     pub(crate) model: Model,
-    pub(crate) tokenizer: Tokenizer,
+    pub(crate) tokenizer: Arc<Tokenizer>,
     pub(crate) timing: Timing,
     pub(crate) towers: Towers,
     pub(crate) batch: usize,
@@ -66,11 +66,7 @@ impl OmniModel {
         }
         let tokenizer = Tokenizer::open(folder)?;
         let config = model.config();
-        let timing = Timing {
-            positions_per_second: config.position_id_per_seconds as f64,
-            seconds_per_chunk: config.seconds_per_chunk as f64,
-            most_tokens: config.text_config.max_position_embeddings,
-        };
+        let timing = Timing::of(config);
         let bins = config.audio_config.num_mel_bins;
         let towers = Towers::new(settings.towers.clone(), settings.towers_bytes, identity.towers, bins)?;
         let first = |words: [&str; 4]| {
@@ -90,7 +86,7 @@ impl OmniModel {
         Ok(Self {
             facts,
             model,
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             timing,
             towers,
             batch: settings.batch,

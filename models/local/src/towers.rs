@@ -13,7 +13,7 @@ use burn::{
 };
 use counterpoint_models::{Frames, Sound};
 use counterpoint_omni::{
-    Grid, Model, ModelError, WeightsError,
+    Grid, Model, ModelError, VisionConfig, WeightsError,
     inputs::{
         mel::{LogMel, MelError, SAMPLE_RATE},
         patches::{self, PatchError},
@@ -44,6 +44,8 @@ pub struct Seen {
     pub embeddings: Tensor<2>,
     /// Patches over time, height and width.
     pub grid: Grid,
+    /// Where the embeddings are kept, if they are.
+    pub(crate) kept: Option<Kept>,
 }
 
 /// A sound as the text model takes it.
@@ -53,6 +55,22 @@ pub struct Heard {
     pub embeddings: Tensor<2>,
     /// Frames of log-mel.
     pub frames: usize,
+    /// Where the embeddings are kept, if they are.
+    pub(crate) kept: Option<Kept>,
+}
+
+/// An embedding on disk.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    path: PathBuf,
+    shape: [usize; 2],
+}
+
+impl Kept {
+    /// Reads it back.
+    pub(crate) fn read(&self, device: &Device) -> Result<Tensor<2>, TowersError> {
+        read(&self.path, self.shape, device).ok_or_else(|| TowersError::Gone { path: self.path.clone() })
+    }
 }
 
 /// Why a stream has no embedding.
@@ -76,6 +94,12 @@ pub enum TowersError {
     /// An embedding cannot be kept or read back.
     #[error(transparent)]
     Kept(#[from] WeightsError),
+    /// An embedding that was kept is not there any more.
+    #[error("the embedding {} is damaged or gone: begin again, which makes it anew", path.display())]
+    Gone {
+        /// Its file.
+        path: PathBuf,
+    },
     /// The folder of embeddings cannot be used.
     #[error("embeddings cannot be kept in {}: {source}", folder.display())]
     Folder {
@@ -104,26 +128,23 @@ impl Towers {
         Ok(Self { folder, most_bytes, identity, mel: LogMel::new(mel_bins) })
     }
 
+    /// The same towers, keeping all they make in a folder.
+    pub(crate) fn kept_in(&self, folder: PathBuf) -> Result<Self, TowersError> {
+        Self::new(Some(folder), u64::MAX, self.identity.clone(), self.mel.bins())
+    }
+
     /// What the model makes of a picture.
     ///
     /// # Errors
     /// The picture does not fit the model, or the folder cannot be used.
     pub fn see(&self, model: &Model, frames: &Frames) -> Result<Seen, TowersError> {
-        let shape = [frames.count(), frames.height(), frames.width()];
-        let view = patches::Frames::new(frames.rgb(), shape[0], shape[1], shape[2])?;
-        let [steps, rows, columns] = view.grid();
-        let grid = Grid::new(steps, rows, columns, &model.config().vision_config)?;
+        let grid = grid(frames, &model.config().vision_config)?;
         let mut key = self.key("picture");
-        field(&mut key, format!("{shape:?}").as_bytes());
-        field(&mut key, frames.rgb());
+        name_picture(&mut key, frames);
         let tokens = grid.tokens(&model.config().vision_config);
-        let embeddings = self.kept(&key, model, tokens, || {
-            let patches = patches::patches(view);
-            let shape = [grid.patches(), patches::PATCH_VALUES];
-            let patches = Tensor::from_data(TensorData::new(patches.values, shape), model.device());
-            Ok(model.see(patches, &[grid])?)
-        })?;
-        Ok(Seen { embeddings, grid })
+        let (embeddings, kept) = self
+            .kept(&key, model, tokens, || Ok(model.see(patches(frames, grid, model.device())?, &[grid])?))?;
+        Ok(Seen { embeddings, grid, kept })
     }
 
     /// What the model makes of a sound.
@@ -131,20 +152,17 @@ impl Towers {
     /// # Errors
     /// The sound does not fit the model, or the folder cannot be used.
     pub fn hear(&self, model: &Model, sound: &Sound) -> Result<Heard, TowersError> {
-        if usize::try_from(sound.rate()).ok() != Some(SAMPLE_RATE) {
-            return Err(TowersError::Rate { rate: sound.rate() });
-        }
+        check_rate(sound)?;
         let mel = self.mel.features(sound.pcm())?;
         let mut key = self.key("sound");
-        let samples: Vec<u8> = sound.pcm().iter().flat_map(|sample| sample.to_le_bytes()).collect();
-        field(&mut key, &samples);
+        name_sound(&mut key, sound);
         let frames = mel.frames;
-        let embeddings = self.kept(&key, model, counterpoint_omni::audio_tokens(frames), || {
+        let (embeddings, kept) = self.kept(&key, model, counterpoint_omni::audio_tokens(frames), || {
             let shape = [mel.bins, mel.frames];
             let mel = Tensor::from_data(TensorData::new(mel.values, shape), model.device());
             Ok(model.hear(mel, &[frames])?)
         })?;
-        Ok(Heard { embeddings, frames })
+        Ok(Heard { embeddings, frames, kept })
     }
 
     fn key(&self, what: &str) -> Hasher {
@@ -161,16 +179,16 @@ impl Towers {
         model: &Model,
         tokens: usize,
         make: impl FnOnce() -> Result<Tensor<2>, TowersError>,
-    ) -> Result<Tensor<2>, TowersError> {
-        let Some(folder) = &self.folder else { return make() };
+    ) -> Result<(Tensor<2>, Option<Kept>), TowersError> {
+        let Some(folder) = &self.folder else { return Ok((make()?, None)) };
         let path = folder.join(format!("{}.safetensors", key.finalize().to_hex()));
-        let width = model.config().text_config.hidden_size;
-        if let Some(found) = read(&path, [tokens, width], model.device()) {
-            return Ok(found);
+        let kept = Kept { path, shape: [tokens, model.config().text_config.hidden_size] };
+        if let Some(found) = read(&kept.path, kept.shape, model.device()) {
+            return Ok((found, Some(kept)));
         }
         let made = make()?;
-        self.keep(folder, &path, &made)?;
-        Ok(made)
+        self.keep(folder, &kept.path, &made)?;
+        Ok((made, Some(kept)))
     }
 
     fn keep(&self, folder: &Path, path: &Path, made: &Tensor<2>) -> Result<(), TowersError> {
@@ -213,6 +231,42 @@ impl Towers {
         }
         Ok(())
     }
+}
+
+/// How a picture's patches lie.
+pub(crate) fn grid(frames: &Frames, config: &VisionConfig) -> Result<Grid, TowersError> {
+    let [steps, rows, columns] = view(frames)?.grid();
+    Ok(Grid::new(steps, rows, columns, config)?)
+}
+
+/// A picture's patches, `[patches, values of a patch]`.
+pub(crate) fn patches(frames: &Frames, grid: Grid, device: &Device) -> Result<Tensor<2>, TowersError> {
+    let patches = patches::patches(view(frames)?);
+    let shape = [grid.patches(), patches::PATCH_VALUES];
+    Ok(Tensor::from_data(TensorData::new(patches.values, shape), device))
+}
+
+fn view(frames: &Frames) -> Result<patches::Frames<'_>, PatchError> {
+    patches::Frames::new(frames.rgb(), frames.count(), frames.height(), frames.width())
+}
+
+/// Refuses a sound of another rate than the model hears.
+pub(crate) fn check_rate(sound: &Sound) -> Result<(), TowersError> {
+    let is_known = usize::try_from(sound.rate()).is_ok_and(|rate| rate == SAMPLE_RATE);
+    if is_known { Ok(()) } else { Err(TowersError::Rate { rate: sound.rate() }) }
+}
+
+/// Adds a picture's content to a hash.
+pub(crate) fn name_picture(key: &mut Hasher, frames: &Frames) {
+    let shape = [frames.count(), frames.height(), frames.width()];
+    field(key, format!("{shape:?}").as_bytes());
+    field(key, frames.rgb());
+}
+
+/// Adds a sound's content to a hash.
+pub(crate) fn name_sound(key: &mut Hasher, sound: &Sound) {
+    let samples: Vec<u8> = sound.pcm().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    field(key, &samples);
 }
 
 /// A kept embedding, marked as used now. One that is damaged counts as missing and is made again.

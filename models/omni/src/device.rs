@@ -28,3 +28,9 @@ pub fn set_threads(threads: usize) {
     let threads = i32::try_from(threads).unwrap_or(i32::MAX).max(1);
     tch::set_num_threads(threads);
 }
+
+/// Whether that device is a GPU.
+#[expect(deprecated, reason = "see `device`")]
+pub(crate) fn is_gpu(device: &Device) -> bool {
+    *device != Device::libtorch()
+}

@@ -12,7 +12,7 @@ use burn::{
 use crate::kernels;
 
 /// Spread of freshly made weights (`initializer_range` of every public checkpoint).
-const INITIAL_SPREAD: f64 = 0.02;
+pub(crate) const INITIAL_SPREAD: f64 = 0.02;
 
 /// Weights drawn from a normal distribution when they are first used.
 pub(crate) fn random<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {
@@ -108,12 +108,15 @@ pub struct Lora {
 }
 
 impl Lora {
+    /// As PEFT, it computes in the kind of numbers of its own matrices, which are f32 beside layers of half precision.
+    ///
     /// # Shapes
     /// - x: `[.., inputs]`
     /// - output: `[.., outputs]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let narrow = kernels::project(x, self.a.val(), None).mul_scalar(self.scale);
-        kernels::project(narrow, self.b.val(), None)
+        let (a, b, numbers) = (self.a.val(), self.b.val(), x.dtype());
+        let narrow = kernels::project(x.cast(a.dtype()), a, None).mul_scalar(self.scale);
+        kernels::project(narrow, b, None).cast(numbers)
     }
 }
 

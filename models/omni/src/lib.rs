@@ -31,6 +31,9 @@ pub use lora::{LoraConfig, Target, attach};
 pub use positions::{MediaShapes, Positions};
 pub use text::{Cache, Observer, TextModel};
 pub use thinker::{Embeddings, Model, Sequence, Thinker};
-pub use train::{AdamW, AdamWConfig, Answers, lora_losses};
+pub use train::{
+    AdamW, AdamWConfig, Answers, Example, Examples, Kind, Length, LoraRecipe, Origin, Precision, Recipe,
+    Step, Streams, Summed, Targets, TinyConfig, TrainError, Trainer, lora_losses, merge, write_checkpoint,
+};
 pub use vision::{Grid, VisionTower};
 pub use weights::{Checkpoint, WeightsError};

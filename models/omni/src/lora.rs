@@ -1,16 +1,20 @@
 //! Adapters: which layers of the text model they stand beside.
 
+use std::collections::BTreeMap;
+
 use burn::{
     Tensor,
     module::{Param, ParamId},
-    tensor::{Device, Distribution, TensorData},
+    tensor::{Device, TensorData},
 };
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 
 use crate::{
     error::ModelError,
     layers::{Linear, Lora},
-    text::TextModel,
-    weights::adapter::Adapter,
+    text::{Layer, TextModel},
+    weights::adapter::{Adapter, AdapterConfig, Pair},
 };
 
 /// A layer of the text model that can have an adapter.
@@ -66,16 +70,54 @@ pub struct LoraConfig {
 }
 
 impl LoraConfig {
-    /// Adapters that change nothing yet: A drawn as PEFT draws it (Kaiming, uniform), B zero.
-    pub fn attach(&self, text: &mut TextModel, device: &Device) {
-        for layer in 0..text.layers.len() {
+    /// Adapters that change nothing yet: A drawn as PEFT draws it (Kaiming, uniform), B zero. The same seed draws
+    /// the same.
+    pub fn start(&self, text: &TextModel, base: &str, seed: u64) -> Adapter {
+        let mut pairs = BTreeMap::new();
+        for (index, layer) in text.layers.iter().enumerate() {
             for &target in &self.targets {
-                let Some(linear) = text.linear_mut(layer, target) else { continue };
-                let [outputs, inputs] = linear.weight.lazy_shape().dims();
-                let reach = 1.0 / (inputs as f64).sqrt();
-                let drawn = Tensor::random([self.rank, inputs], Distribution::Uniform(-reach, reach), device);
-                linear.lora = Some(lora(drawn, Tensor::zeros([outputs, self.rank], device), self.alpha));
+                let [outputs, inputs] = layer.linear(target).weight.lazy_shape().dims();
+                let reach = 1.0 / (inputs as f32).sqrt();
+                let mut chance = ChaCha8Rng::seed_from_u64(seed);
+                chance.set_stream(pairs.len() as u64);
+                let a = (0..self.rank * inputs).map(|_| chance.random_range(-reach..reach)).collect();
+                let b = vec![0.0; outputs * self.rank];
+                pairs.insert(module(index, target), Pair { a, b, inputs, outputs });
             }
+        }
+        Adapter { config: self.file(base), pairs }
+    }
+
+    /// The adapters beside a model's layers as they are now.
+    ///
+    /// # Errors
+    /// Numbers cannot be read back from the device.
+    pub fn read(&self, text: &TextModel, base: &str) -> Result<Adapter, ModelError> {
+        let values = |matrix: &Param<Tensor<2>>| {
+            let data = matrix.val().inner().into_data().convert::<f32>();
+            data.try_into_vec::<f32>().map_err(|error| ModelError::input(format!("{error:?}")))
+        };
+        let mut pairs = BTreeMap::new();
+        for (index, layer) in text.layers.iter().enumerate() {
+            for &target in &self.targets {
+                let linear = layer.linear(target);
+                let Some(lora) = &linear.lora else { continue };
+                let [outputs, inputs] = linear.weight.lazy_shape().dims();
+                let pair = Pair { a: values(&lora.a)?, b: values(&lora.b)?, inputs, outputs };
+                pairs.insert(module(index, target), pair);
+            }
+        }
+        Ok(Adapter { config: self.file(base), pairs })
+    }
+
+    fn file(&self, base: &str) -> AdapterConfig {
+        let last = |target: &Target| target.name().rsplit('.').next().unwrap_or_default().to_owned();
+        AdapterConfig {
+            base: base.to_owned(),
+            rank: self.rank,
+            alpha: self.alpha,
+            dropout: 0.0,
+            targets: self.targets.iter().map(last).collect(),
         }
     }
 }
@@ -145,5 +187,19 @@ impl TextModel {
             Target::Up => &mut layer.mlp.up_proj,
             Target::Down => &mut layer.mlp.down_proj,
         })
+    }
+}
+
+impl Layer {
+    fn linear(&self, target: Target) -> &Linear {
+        match target {
+            Target::Query => &self.self_attn.q_proj,
+            Target::Key => &self.self_attn.k_proj,
+            Target::Value => &self.self_attn.v_proj,
+            Target::Output => &self.self_attn.o_proj,
+            Target::Gate => &self.mlp.gate_proj,
+            Target::Up => &self.mlp.up_proj,
+            Target::Down => &self.mlp.down_proj,
+        }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     kernels,
     layers::{Linear, LinearConfig},
     positions::{MediaShapes, Positions},
-    text::{Cache, Observer, Rotary, TextModel},
+    text::{Cache, Observer, Rotary, TextModel, Turns},
     vision::{Grid, VisionTower},
     weights::{self, Checkpoint},
 };
@@ -257,8 +257,13 @@ impl Model {
         cache: Option<&mut Cache>,
         observer: Option<Observer<'_>>,
     ) -> Tensor<3> {
-        let turns = self.rotary.turns(positions);
+        let turns = self.turns(positions).in_numbers_of(&embeddings);
         self.thinker.text.forward(embeddings, &turns, cache, observer)
+    }
+
+    /// Angles of sequences that are filled up to the longest. See [`Rotary::turns`].
+    pub(crate) fn turns(&self, positions: &[&Positions]) -> Turns {
+        self.rotary.turns(positions)
     }
 
     /// Scores of all tokens of the vocabulary, where they are wanted.

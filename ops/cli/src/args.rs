@@ -1,6 +1,7 @@
 //! The command line. Names, flags and outputs are an interface: other programs call them.
 
 pub mod bench;
+pub mod evaluation;
 pub mod models;
 
 use std::path::{Path, PathBuf};
@@ -76,8 +77,16 @@ pub enum Command {
     Bench(bench::Bench),
     /// Ask a model one question about a media file
     Ask(models::Ask),
-    /// Run or tune a model on tensors
+    /// Teach a model on the samples of a run: an adapter, or a tiny model from nothing
+    Train(models::Train),
+    /// Run or tune a model on tensors, or merge an adapter into it
     Model(models::OnModel),
+    /// Ask a model about the samples of a run, and score what it answers; given again, it continues
+    Evaluate(evaluation::Evaluate),
+    /// Ask another checkpoint what the one before was asked, and list the answers that changed
+    Replay(evaluation::Replay),
+    /// Score predictions on a question file: accuracy and attack success rate
+    Score(evaluation::Score),
     /// Check this machine, and name the command that mends what is missing
     Doctor(Doctor),
 }
@@ -354,7 +363,8 @@ fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
 }
 
 fn stages() -> impl TypedValueParser<Value = StageName> {
-    PossibleValuesParser::new(StageName::ALL.map(StageName::as_str)).try_map(|name| name.parse())
+    let stages = counterpoint_actors::revision::stages(true);
+    PossibleValuesParser::new(stages.into_iter().map(StageName::as_str)).try_map(|name| name.parse())
 }
 
 fn recipes() -> impl TypedValueParser<Value = RecipeName> {

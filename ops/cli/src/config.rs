@@ -9,8 +9,8 @@ use std::path::Path;
 use counterpoint_actors::{
     s3::S3Settings,
     settings::{
-        ComposerSettings, CuratorSettings, DecoderSettings, Effort, FetcherSettings, FollowSettings,
-        GateSettings, SettingError, Settings, SourceSettings,
+        ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings,
+        FollowSettings, GateSettings, ProberSettings, SettingError, Settings, SourceSettings,
     },
 };
 use counterpoint_models::LocalSettings;
@@ -43,6 +43,8 @@ pub struct Config {
     pub curator: CuratorSettings,
     /// The normal form of media.
     pub decoder: DecoderSettings,
+    /// The judge.
+    pub prober: ProberSettings,
     /// Thresholds.
     pub gate: GateSettings,
     /// Samples.
@@ -53,6 +55,8 @@ pub struct Config {
     pub follow: FollowSettings,
     /// A command that fetches clips.
     pub fetcher: FetcherSettings,
+    /// How models are asked about samples.
+    pub evaluator: EvaluatorSettings,
     /// The topic log.
     pub topics: TopicSettings,
     /// Media objects.
@@ -138,6 +142,7 @@ impl Config {
         store::check(&self.store, &self.s3)?;
         self.follow.check()?;
         self.fetcher.check(&self.source.extensions)?;
+        self.evaluator.check()?;
         let Effort { max_records, max_bytes, .. } = self.effort;
         let partitions = self.topics.partitions;
         SettingError::first_of([
@@ -154,6 +159,7 @@ impl Config {
             source: self.source.clone(),
             curator: self.curator.clone(),
             decoder: self.decoder.clone(),
+            prober: self.prober.clone(),
             gate: self.gate.clone(),
             composer: self.composer.clone(),
         }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    Tools,
+    AskedModel, Tools,
     projection::newest_revision,
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
@@ -14,6 +14,7 @@ use counterpoint_actors::{
 use counterpoint_core::{curation, media_job::Limits, ontology::Ontology, plan::Plan, rules::Rules};
 use counterpoint_log::TopicLog;
 use counterpoint_messages::{ContentHash, Topic};
+use counterpoint_models::ModelFacts;
 use counterpoint_worker::{WorkerPool, WorkerSettings, worker_program};
 
 use crate::{
@@ -79,12 +80,13 @@ impl Classification {
         Ok(())
     }
 
-    /// Hashes for the revision.
-    pub fn contents(&self, plan: &Plan) -> Contents {
+    /// Hashes for the revision; `judge` is the one that the settings name.
+    pub fn contents(&self, plan: &Plan, judge: Option<&ModelFacts>) -> Contents {
         Contents {
             ontology: ContentHash::of(self.ontology.as_bytes()),
             rules: ContentHash::of(self.rules.as_bytes()),
             plan: plan.hash(),
+            judge: judge.map(|judge| ContentHash::of(judge.identity.as_bytes())),
         }
     }
 }
@@ -210,10 +212,15 @@ pub fn tools(
     revision: Revision,
     media: Arc<WorkerPool>,
     page: Arc<dyn Page>,
+    judge: Option<AskedModel>,
 ) -> anyhow::Result<Arc<Tools>> {
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
     let (store, places) = (config.open_store(out)?, config.places());
-    Ok(Arc::new(Tools::new(store, places, media, config.decoder.loudness_lufs, publisher)))
+    let tools = Tools::new(store, places, media, config.decoder.loudness_lufs, publisher);
+    Ok(Arc::new(match judge {
+        Some(judge) => tools.with_model(judge),
+        None => tools,
+    }))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

@@ -3,10 +3,18 @@
 //! The program `counterpoint` has none: a tensor library takes longer to load than most commands take to run. For a
 //! command that needs one it becomes `counterpoint-with-models`, which lies beside it and has the same command line.
 
-use std::{convert::Infallible, env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
+use std::{
+    convert::Infallible, env, io, num::NonZeroUsize, os::unix::process::CommandExt as _, path::Path,
+    process::Command,
+};
 
 use anyhow::Context as _;
-use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, Stop};
+use counterpoint_models::{
+    LocalModel, LocalSettings, Material, Model, ModelError, ModelName, ModelThread, Progress, Stop, Trained,
+    Training, TrainingError,
+};
+
+use crate::config::Config;
 
 /// Program beside this one that has models in it.
 const PROGRAM: &str = "counterpoint-with-models";
@@ -51,6 +59,23 @@ pub trait LocalModels: Sync {
         device: &str,
     ) -> anyhow::Result<Vec<f32>>;
 
+    /// Trains, and tells how far it is; goes on where an interrupted training of the same folder was.
+    ///
+    /// # Errors
+    /// Settings, clips or a folder that it cannot do with, or the word to stop.
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError>;
+
+    /// Writes a checkpoint with an adapter merged into it.
+    ///
+    /// # Errors
+    /// The adapter fits no layer of the checkpoint, or a file cannot be read or written.
+    fn merge(&self, model: &LocalModel, out: &Path) -> anyhow::Result<()>;
+
     /// What a checkpoint holds and what it takes, without reading a weight.
     ///
     /// # Errors
@@ -69,6 +94,28 @@ pub struct Examined {
     pub ignored: usize,
     /// Bytes of memory for a use, for a clip of ten seconds.
     pub memory: Vec<(String, u64)>,
+}
+
+/// Opens a model by its name, on a thread of its own.
+///
+/// # Errors
+/// Why it cannot be had.
+pub fn open(
+    name: &ModelName,
+    config: &Config,
+    device: &str,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<ModelThread, ModelError> {
+    let (name, device) = (name.clone(), device.to_owned());
+    let (own, remote) = (config.local.clone(), config.remote.clone());
+    ModelThread::start(NonZeroUsize::MIN, move |stop| match (&name, local) {
+        (ModelName::Local(name), Some(local)) => local.open(name, &own, &device, stop),
+        (ModelName::Local(name), None) => Err(ModelError::Load {
+            model: name.checkpoint.display().to_string(),
+            source: "this program has no models in it".into(),
+        }),
+        (ModelName::Remote(name), _) => counterpoint_remote::open(name, &remote, stop),
+    })
 }
 
 /// Becomes the program that has models in it, with the same arguments.

@@ -2,11 +2,14 @@
 
 use std::{path::Path, process::ExitCode};
 
+use anyhow::Context as _;
 use counterpoint_cli::{Examined, LocalModels};
-use counterpoint_local::OmniModel;
-use counterpoint_models::{LocalModel, LocalSettings, Model, ModelError, Stop};
+use counterpoint_local::{OmniModel, train};
+use counterpoint_models::{
+    LocalModel, LocalSettings, Material, Model, ModelError, Progress, Stop, Trained, Training, TrainingError,
+};
 use counterpoint_omni::{
-    Checkpoint, ThinkerConfig, device, forward_file, lora_losses,
+    Checkpoint, ThinkerConfig, device, forward_file, lora_losses, merge,
     weights::{
         Dtype, Sizes,
         memory::{Load, Mode, Targets, memory},
@@ -53,6 +56,20 @@ impl LocalModels for Omni {
         name: &str,
     ) -> anyhow::Result<Vec<f32>> {
         Ok(lora_losses(folder, inputs, lora, steps, &device(name)?)?)
+    }
+
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError> {
+        train(training, material, watch)
+    }
+
+    fn merge(&self, model: &LocalModel, out: &Path) -> anyhow::Result<()> {
+        let adapter = model.adapter.as_deref().context("there is no adapter to merge: name DIR+ADAPTER")?;
+        Ok(merge(&model.checkpoint, adapter, out)?)
     }
 
     fn examine(&self, folder: &Path) -> anyhow::Result<Examined> {

@@ -1,7 +1,8 @@
 //! Pages for people.
 //!
 //! [`render`] makes the report of a run: one HTML file that needs nothing else. Styles, script, plots and
-//! media are inside it, and a content security policy forbids it to load anything.
+//! media are inside it, and a content security policy forbids it to load anything. [`scores::render`] makes that
+//! of an evaluation in the same style.
 //!
 //! The way through the crate: [`report`] is what goes in, `view` turns it into what the templates print,
 //! `templates/` is the page, [`plot`] draws.
@@ -10,10 +11,13 @@ mod format;
 mod open_point;
 pub mod plot;
 pub mod report;
+pub mod scores;
 mod view;
 mod words;
 
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig, value::Serde};
+
+use serde::Serialize;
 
 pub use format::count;
 pub use open_point::OpenPoint;
@@ -23,7 +27,7 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("report.html", include_str!("../templates/report.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("funnel.html", include_str!("../templates/funnel.html")),
@@ -34,6 +38,7 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("gallery.html", include_str!("../templates/gallery.html")),
     ("rejected.html", include_str!("../templates/rejected.html")),
     ("settings.html", include_str!("../templates/settings.html")),
+    ("scores.html", include_str!("../templates/scores.html")),
 ];
 const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
@@ -54,7 +59,11 @@ pub enum PageError {
 /// # Errors
 /// See [`PageError`].
 pub fn render(report: &Report) -> Result<String, PageError> {
-    let page = view::Page::of(report)?;
+    page("report.html", &view::Page::of(report)?)
+}
+
+/// Fills a template.
+fn page(name: &str, shown: &impl Serialize) -> Result<String, PageError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
@@ -64,5 +73,5 @@ pub fn render(report: &Report) -> Result<String, PageError> {
     for (name, template) in TEMPLATES {
         environment.add_template(name, template)?;
     }
-    Ok(environment.get_template("report.html")?.render(Serde(&page))?)
+    Ok(environment.get_template(name)?.render(Serde(shown))?)
 }

@@ -7,8 +7,10 @@ mod bars;
 mod canvas;
 mod funnel;
 mod histogram;
+mod matrix;
 
 pub use bars::{Bar, BarScale, bars};
 pub use canvas::{Caption, Ink, PlotError, WIDTH};
 pub use funnel::{FunnelStep, funnel};
 pub use histogram::{Axis, Histogram, histogram};
+pub use matrix::{Matrix, matrix};

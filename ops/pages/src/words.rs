@@ -13,9 +13,11 @@ pub fn stage(stage: StageName) -> &'static str {
         StageName::Source => "reads label lists and folders",
         StageName::Curator => "keeps clips whose labels name exactly one class",
         StageName::Decoder => "brings every clip into one normal form",
+        StageName::Prober => "has a model judge whether the class is to be seen and heard",
         StageName::Gate => "accepts or rejects by what was measured",
         StageName::Coordinator => "seals pools and ends runs",
         StageName::Composer => "plans the samples",
+        StageName::Evaluator => "asks a model about the samples",
         StageName::Reporter => "writes the manifest, the summary and this page",
     }
 }
@@ -61,6 +63,12 @@ pub fn reject_reason(reason: RejectReason) -> &'static str {
         RejectReason::Network => "The other side could not be reached.",
         RejectReason::TimedOut => "Fetching it took longer than the limit.",
         RejectReason::FetchFailed => "It could not be fetched, for a reason that no rule names.",
+        RejectReason::NotVisibleAlone => "The judge does not see the class where the sound is removed.",
+        RejectReason::NotAudibleAlone => "The judge does not hear the class where the picture is black.",
+        RejectReason::NotVisibleTogether => "The judge does not see the class where it also hears the sound.",
+        RejectReason::NotAudibleTogether => {
+            "The judge does not hear the class where it also sees the picture."
+        }
         RejectReason::TooManyCuts => "It has more cuts than the limit: a slideshow or a montage.",
     }
 }

@@ -13,6 +13,12 @@ pub const STAGE_WORK: &str = "stage.work";
 pub const MEDIA_PREPARE: &str = "media.prepare";
 /// The worker makes the file of a sample.
 pub const MEDIA_COMPOSE: &str = "media.compose";
+/// The worker reads the frames and the sound that a model is given.
+pub const MEDIA_SAMPLE: &str = "media.sample";
+/// A model is asked about one sample or clip: in the trace of its evaluation, linked to the sample's.
+pub const MODEL_ASK: &str = "model.ask";
+/// A model is asked about the samples of a run: the root of the evaluation's trace.
+pub const EVALUATION: &str = "evaluation";
 /// The coordinator seals a pool: the root of the pool's trace, linked to the clip that was its last.
 pub const POOL_SEAL: &str = "pool.seal";
 /// The composer plans some samples of a sealed pool.
@@ -25,7 +31,7 @@ pub const RUN_FINISHED: &str = "run.finished";
 pub const REPORT_WRITE: &str = "report.write";
 
 /// Every name, in the order in which a clip meets them.
-pub const ALL: [&str; 9] = [
+pub const ALL: [&str; 12] = [
     CLIP_FOUND,
     STAGE_WORK,
     MEDIA_PREPARE,
@@ -33,6 +39,9 @@ pub const ALL: [&str; 9] = [
     POOL_COMPOSE,
     SAMPLE_COMPOSE,
     MEDIA_COMPOSE,
+    EVALUATION,
+    MODEL_ASK,
+    MEDIA_SAMPLE,
     RUN_FINISHED,
     REPORT_WRITE,
 ];

@@ -89,8 +89,11 @@ impl ServerProcess {
 
     /// Waits for its end by itself.
     pub(crate) fn wait(&mut self) {
+        // Waiting closes the pipe, and by that the guard would know that we have ended.
+        let guard = self.child.stdin.take();
         // Fails only if somebody else has waited for it, and then it has ended.
         let _ = self.child.wait();
+        drop(guard);
     }
 
     /// Asks it to end and waits until it has; kills it when it does not.

@@ -34,6 +34,7 @@ pub struct KafkaSetup {
     folder: Option<PathBuf>,
     protocol: Option<&'static str>,
     properties: Vec<(String, String)>,
+    users: Vec<String>,
 }
 
 impl KafkaSetup {
@@ -67,6 +68,13 @@ impl KafkaSetup {
     #[must_use]
     pub fn property(mut self, name: &str, value: &str) -> Self {
         self.properties.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// A user of `SCRAM-SHA-512`, known from the beginning: with a new folder, that is.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push(format!("SCRAM-SHA-512=[name={name},password={password}]"));
         self
     }
 
@@ -109,6 +117,9 @@ impl KafkaServer {
         })?;
         let mut format = java(&jars, &place, "kafka.tools.StorageTool");
         format.args(["format", "--ignore-formatted", "-t", CLUSTER, "-c"]).arg(&settings);
+        for user in &setup.users {
+            format.args(["--add-scram", user]);
+        }
         let output = format.output().map_err(|source| ServerError::Io {
             what: "cannot run java in",
             place: place.clone(),

@@ -56,8 +56,8 @@ pub enum Disturbance {
 }
 
 impl Disturbance {
-    /// Each of them, kills several times.
-    pub fn menu() -> Vec<Self> {
+    /// Each kind of kill, twice.
+    pub fn kills() -> Vec<Self> {
         let kills = [
             Self::KillAtRandom,
             Self::KillAfterMedia,
@@ -66,6 +66,11 @@ impl Disturbance {
             Self::KillInsideTransaction,
             Self::KillAfterCommit,
         ];
+        kills.repeat(2)
+    }
+
+    /// Each of them, kills several times.
+    pub fn all() -> Vec<Self> {
         let others = [
             Self::KillBesideAnother,
             Self::Zombie,
@@ -75,7 +80,7 @@ impl Disturbance {
             Self::BrokerRestart,
             Self::FullDisk,
         ];
-        kills.repeat(2).into_iter().chain(others).collect()
+        Self::kills().into_iter().chain(others).collect()
     }
 
     /// Lets it happen; whether the run came to its end, so that nothing is left to disturb.

@@ -133,29 +133,30 @@ impl<'a> Campaign<'a> {
         Self { ground, rng: ChaCha8Rng::seed_from_u64(seed), workplace, length, tally: Tally::default() }
     }
 
-    /// Disturbs until so many processes were killed and, if asked for, every kind of disturbance was met.
+    /// Disturbs by what is on the menu, until so many processes were killed; with `whole`, until all of the menu
+    /// was met as well.
     ///
     /// # Panics
     /// With the round and what it did, if the guarantee does not hold.
-    pub fn run(mut self, kills: u32, every_kind: bool) -> Tally {
+    pub fn run(mut self, kills: u32, menu: &[Disturbance], whole: bool) -> Tally {
         let Self { ground, rng, workplace, length, tally } = &mut self;
         let mut menus = 0;
-        let mut menu = Vec::new();
-        while tally.kills < kills || (every_kind && menus < 2) {
+        let mut ahead = Vec::new();
+        while tally.kills < kills || (whole && menus < 2) {
             let number = tally.rounds;
             let folder = workplace.path(&format!("round-{number}"));
             let topics = ground.fresh(number);
             let mut round = Round { ground: *ground, workplace, folder, topics, length: *length, disk: None };
             for _ in 0..A_ROUND {
-                let disturbance: Disturbance = menu.pop().unwrap_or_else(|| {
+                let disturbance: Disturbance = ahead.pop().unwrap_or_else(|| {
                     menus += 1;
-                    menu = Disturbance::menu();
-                    menu.shuffle(rng);
-                    menu.pop().expect("a menu")
+                    ahead = menu.to_vec();
+                    ahead.shuffle(rng);
+                    ahead.pop().expect("a menu")
                 });
                 if disturbance == Disturbance::FullDisk && round.folder.exists() {
                     // The disk comes first, so it begins the next round.
-                    menu.push(disturbance);
+                    ahead.push(disturbance);
                     break;
                 }
                 eprintln!("round {number}: {disturbance:?}");

@@ -4,6 +4,7 @@
 
 mod bench;
 mod classes;
+mod evaluation;
 mod looking;
 mod media;
 mod revisions;

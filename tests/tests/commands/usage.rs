@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration, time::Instant};
 use counterpoint_tests::{program::Program, shared};
 
 /// Commands, and the flags that other programs give them.
-const FLAGS: [(&str, &[&str]); 11] = [
+const FLAGS: [(&str, &[&str]); 14] = [
     ("demo", &["--out", "--seed", "--clips-per-class", "--metrics"]),
     (
         "run",
@@ -32,6 +32,9 @@ const FLAGS: [(&str, &[&str]); 11] = [
     ("topics", &["list", "tail", "dead-letters", "--out"]),
     ("status", &["--out"]),
     ("sweep", &["--out", "--older-than", "--dry-run"]),
+    ("evaluate", &["--model", "--samples", "--out", "--conditions", "--suite", "--split"]),
+    ("replay", &["--checkpoint", "--out"]),
+    ("score", &["--qa", "--predictions", "--match"]),
     ("doctor", &[]),
 ];
 

@@ -28,7 +28,7 @@ pub struct GroupDescription {
     /// Process that owns it now.
     pub holder: Option<String>,
     /// Records written behind the committed positions of the topics of which it has committed any; counted
-    /// as [`TopicDescription::records`].
+    /// as [`TopicDescription::records`], but 0 exactly if there is none and no commit of anybody is under way.
     pub lag: u64,
     /// The same for each of those topics.
     pub lag_by_topic: Vec<(Topic, u64)>,

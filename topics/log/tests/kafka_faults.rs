@@ -1,31 +1,35 @@
-//! What becomes of members when brokers go away, processes die, names clash and users are refused.
+//! What becomes of members and readers when brokers go away, processes die and names clash.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
 mod common;
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     process::{Child, Command, Stdio},
-    sync::Arc,
     time::Duration,
 };
 
 use counterpoint_log::{
-    Commit, Epoch, Event, EventStream, Group, Headers, LogError, Member, Membership, Outgoing, StateEntry,
-    TopicLog,
+    Commit, Epoch, Event, EventStream, Group, Headers, LogError, Member, Membership, Outgoing, Received,
+    StateEntry, TopicLog,
     kafka::{KafkaLog, KafkaOptions},
 };
 use counterpoint_messages::{Fingerprint, StageName, Topic};
 use counterpoint_servers::kafka::KafkaSetup;
 use futures::StreamExt;
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use rustix::process::{Pid, Signal, kill_process};
 
 use common::{address, broker, options, random_prefix};
 
 const RECORDS: usize = 300;
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
-fn record(topic: Topic, partition: u32, value: usize) -> Outgoing {
+fn outgoing(topic: Topic, partition: u32, value: usize) -> Outgoing {
     let text = value.to_string();
     Outgoing { topic, partition, key: text.clone().into(), value: text.into(), headers: Headers::default() }
 }
@@ -51,47 +55,58 @@ struct Owner {
     member: Box<dyn Member>,
     epoch: Epoch,
     count: usize,
+    /// Records that are still to be done.
+    read: VecDeque<Received>,
 }
 
 impl Owner {
     async fn join(log: &KafkaLog, instance: &str) -> Self {
         let (events, member) = log.join(membership(instance, true)).await.unwrap();
-        let mut owner = Self { events, member, epoch: Epoch(0), count: 0 };
+        let mut owner = Self { events, member, epoch: Epoch(0), count: 0, read: VecDeque::new() };
         owner.assigned().await;
         owner
-    }
-
-    async fn next(&mut self) -> Result<Event, LogError> {
-        let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
-        next.expect("something should happen").expect("the stream should go on")
     }
 
     /// Waits for an assignment, whatever passes meanwhile.
     async fn assigned(&mut self) {
         loop {
             match self.next().await {
-                Ok(Event::Assigned { epoch, state, .. }) => {
-                    self.epoch = epoch;
-                    self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
-                    return;
-                }
-                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
-                Ok(_) => {}
-                Err(error) => assert!(error.is_passing(), "{error}"),
+                Next::Assigned => return,
+                Next::Fenced(holder) => panic!("fenced by {holder}"),
+                Next::Other => {}
             }
         }
     }
 
-    async fn one(&mut self, value: usize, position: counterpoint_log::Position) -> Result<(), LogError> {
+    /// Takes what comes next.
+    async fn next(&mut self) -> Next {
+        let next = tokio::time::timeout(PATIENCE, self.events.next()).await;
+        match next.expect("something should happen").expect("the stream should go on") {
+            Ok(Event::Assigned { epoch, state, .. }) => {
+                self.epoch = epoch;
+                self.count = state.first().map_or(0, |entry| number(entry.value.as_deref().unwrap()));
+                self.read.clear();
+                return Next::Assigned;
+            }
+            Ok(Event::Records(records)) => self.read.extend(records),
+            Ok(Event::Fenced { holder }) => return Next::Fenced(holder),
+            Ok(Event::Waiting { .. } | Event::CaughtUp | Event::Revoked { .. }) => {}
+            Err(error) => assert!(error.is_passing(), "{error}"),
+        }
+        Next::Other
+    }
+
+    async fn one(&mut self, record: &Received) -> Result<(), LogError> {
+        let value = number(&record.value);
         assert_eq!(value, self.count, "each record comes once, in order");
         let commit = Commit {
-            outputs: vec![record(Topic::Samples, 0, value)],
+            outputs: vec![outgoing(Topic::Samples, 0, value)],
             state: vec![StateEntry {
                 partition: 0,
                 key: b"count".to_vec(),
                 value: Some((value + 1).to_string().into()),
             }],
-            positions: vec![(Topic::Clips, 0, position)],
+            positions: vec![(Topic::Clips, 0, record.position)],
         };
         self.member.commit(self.epoch, commit).await?;
         self.count = value + 1;
@@ -100,26 +115,29 @@ impl Owner {
 
     /// Works until the count is reached, going back to what is committed after every passing fault.
     async fn work(&mut self, until: usize) {
-        'assigned: while self.count < until {
-            match self.next().await {
-                Ok(Event::Records(records)) => {
-                    for record in records.into_iter().take(until - self.count) {
-                        if let Err(error) = self.one(number(&record.value), record.position).await {
-                            assert!(error.is_passing(), "{error}");
-                            while let Err(error) = self.member.abort(self.epoch).await {
-                                assert!(error.is_passing(), "{error}");
-                            }
-                            self.assigned().await;
-                            continue 'assigned;
-                        }
-                    }
+        while self.count < until {
+            let Some(record) = self.read.pop_front() else {
+                if let Next::Fenced(holder) = self.next().await {
+                    panic!("fenced by {holder}");
                 }
-                Ok(Event::Fenced { holder }) => panic!("fenced by {holder}"),
-                Ok(_) => {}
-                Err(error) => assert!(error.is_passing(), "{error}"),
+                continue;
+            };
+            if let Err(error) = self.one(&record).await {
+                assert!(error.is_passing(), "{error}");
+                while let Err(error) = self.member.abort(self.epoch).await {
+                    assert!(error.is_passing(), "{error}");
+                }
+                self.assigned().await;
             }
         }
     }
+}
+
+/// What an owner was told.
+enum Next {
+    Assigned,
+    Fenced(String),
+    Other,
 }
 
 async fn written(log: &KafkaLog) -> Vec<usize> {
@@ -128,7 +146,7 @@ async fn written(log: &KafkaLog) -> Vec<usize> {
 
 async fn filled(options: &KafkaOptions) -> KafkaLog {
     let log = KafkaLog::open(options).unwrap();
-    log.append((0..RECORDS).map(|input| record(Topic::Clips, 0, input)).collect()).await.unwrap();
+    log.append((0..RECORDS).map(|input| outgoing(Topic::Clips, 0, input)).collect()).await.unwrap();
     log
 }
 
@@ -153,22 +171,55 @@ fn a_log_that_is_not_there_is_not_made_by_those_who_only_look() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_broker_that_restarts_in_the_middle_loses_and_doubles_nothing() {
+async fn a_broker_that_restarts_or_dies_in_the_middle_loses_and_doubles_nothing() {
     let mut server = KafkaSetup::new().start().unwrap();
-    let log = filled(&options(&address(&server), &random_prefix())).await;
+    // Sessions end while it is away: members have to come back by themselves.
+    let log = filled(&impatient(options(&address(&server), &random_prefix()))).await;
     let mut owner = Owner::join(&log, "a").await;
     owner.work(RECORDS / 3).await;
-    let restarting = tokio::task::spawn_blocking(move || {
-        server.restart().unwrap();
-        server
-    });
-    owner.work(RECORDS).await;
-    let _server = restarting.await.unwrap();
+    for (dies, until) in [(false, RECORDS * 2 / 3), (true, RECORDS)] {
+        let restarting = tokio::task::spawn_blocking(move || {
+            if dies {
+                server.kill();
+            }
+            server.restart().unwrap();
+            server
+        });
+        owner.work(until).await;
+        server = restarting.await.unwrap();
+    }
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
     owner.member.leave().await.unwrap();
     let successor = Owner::join(&log, "b").await;
     assert_eq!(successor.count, RECORDS);
     assert!(successor.epoch > owner.epoch);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_was_open_when_the_broker_died_holds_readers_up_until_it_ends_by_itself() {
+    let mut server = KafkaSetup::new().start().unwrap();
+    let options = options(&address(&server), &random_prefix());
+    let log = KafkaLog::open(&options).unwrap();
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", &options.brokers).set("transactional.id", "lost");
+    config.set("transaction.timeout.ms", "5000");
+    let writer: BaseProducer = config.create().unwrap();
+    writer.init_transactions(PATIENCE).unwrap();
+    writer.begin_transaction().unwrap();
+    let topic = format!("{}.{}", options.prefix, Topic::Samples);
+    writer.send(BaseRecord::to(&topic).partition(0).key("k").payload("1")).unwrap();
+    // Never committed. What is delivered is written: the transaction is open.
+    writer.flush(PATIENCE).unwrap();
+    server.kill();
+    // Nothing of the writer is left that could end it.
+    drop(writer);
+    server.restart().unwrap();
+    let mut outputs = log.follow(Topic::Samples);
+    while let Err(error) = log.append(vec![outgoing(Topic::Samples, 0, 2)]).await {
+        assert!(error.is_passing(), "{error}");
+    }
+    let first = tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+    assert_eq!(number(&first.value), 2, "what was never committed is never seen");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -180,14 +231,13 @@ async fn of_two_processes_with_one_name_the_newer_fences_the_older() {
     let mut newer = Owner::join(&other, "same").await;
     assert_eq!(newer.count, 3);
     let state = StateEntry { partition: 0, key: b"count".to_vec(), value: None };
-    let late = Commit { outputs: vec![record(Topic::Samples, 0, 99)], state: vec![state], positions: vec![] };
+    let late =
+        Commit { outputs: vec![outgoing(Topic::Samples, 0, 99)], state: vec![state], positions: vec![] };
     let error = older.member.commit(older.epoch, late).await.unwrap_err();
     assert!(matches!(error, LogError::Fenced { .. }), "{error}");
     let holder = loop {
-        match older.next().await {
-            Ok(Event::Fenced { holder }) => break holder,
-            Ok(_) => {}
-            Err(error) => assert!(error.is_passing(), "{error}"),
+        if let Next::Fenced(holder) = older.next().await {
+            break holder;
         }
     };
     assert!(holder.contains("the same name") && holder.contains("topics.instance"), "{holder}");
@@ -251,30 +301,41 @@ async fn killed_process() {
     let Some(place) = std::env::var_os(KILLED) else { return };
     let place = place.into_string().unwrap();
     let (brokers, prefix) = place.split_once('/').unwrap();
-    let log = KafkaLog::open(&options(brokers, prefix)).unwrap();
+    let log = KafkaLog::open(&impatient(options(brokers, prefix))).unwrap();
     let mut owner = Owner::join(&log, "a").await;
     owner.work(RECORDS).await;
     std::future::pending::<()>().await;
 }
 
-fn start(brokers: &str, prefix: &str) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed_process", "--ignored"])
+/// Of members that the brokers soon take for dead.
+fn impatient(options: KafkaOptions) -> KafkaOptions {
+    let properties = [("session_timeout_ms", "2000"), ("heartbeat_interval_ms", "200")];
+    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    KafkaOptions { properties: properties.into(), ..options }
+}
+
+/// Starts the process, and waits until it has done some more records than `before`.
+async fn at_work(log: &KafkaLog, place: &(String, String), before: usize) -> Child {
+    let (brokers, prefix) = place;
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "killed_process", "--ignored", "--nocapture"])
         .env(KILLED, format!("{brokers}/{prefix}"))
         .stdout(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
-        .unwrap()
+        .unwrap();
+    let mut outputs = log.follow(Topic::Samples).skip(before + 5);
+    tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+    child
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_process_leaves_whole_commits_and_its_namesake_and_others_take_over() {
-    let (brokers, prefix) = (broker(), random_prefix());
-    let log = filled(&options(&brokers, &prefix)).await;
+    let place = (broker(), random_prefix());
+    let log = filled(&options(&place.0, &place.1)).await;
     let mut before = 0;
     for successor in ["a", "b", "a"] {
-        let mut child = start(&brokers, &prefix);
-        let mut outputs = log.follow(Topic::Samples).skip(before + 5);
-        tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap().unwrap();
+        let mut child = at_work(&log, &place, before).await;
         child.kill().unwrap();
         child.wait().unwrap();
         let owner = Owner::join(&log, successor).await;
@@ -288,92 +349,19 @@ async fn a_killed_process_leaves_whole_commits_and_its_namesake_and_others_take_
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
 }
 
-/// Users and what they may know, as the broker is told.
-fn with_users() -> KafkaSetup {
-    let login = "org.apache.kafka.common.security.plain.PlainLoginModule required user_reader=\"right\";";
-    KafkaSetup::new()
-        .protocol("SASL_PLAINTEXT")
-        .property("sasl.enabled.mechanisms", "PLAIN")
-        .property("listener.name.clients.plain.sasl.jaas.config", login)
-}
-
-fn as_user(brokers: &str, password: &str) -> KafkaOptions {
-    let properties = [
-        ("security_protocol", "SASL_PLAINTEXT"),
-        ("sasl_mechanism", "PLAIN"),
-        ("sasl_username", "reader"),
-        ("sasl_password", password),
-    ];
-    let properties = properties.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    KafkaOptions { properties: properties.into(), ..options(brokers, "users") }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_user_with_the_right_password_works_and_one_with_a_wrong_one_is_told() {
-    let server = with_users().start().unwrap();
-    let error = KafkaLog::open(&as_user(&address(&server), "wrong")).err().unwrap();
-    assert!(matches!(error, LogError::Invalid { .. }), "{error}");
-    let text = error.to_string();
-    assert!(
-        text.contains("refuses the user or the password") && text.contains("topics.kafka.sasl_"),
-        "{text}"
-    );
-    assert!(!text.contains("wrong"), "{text}");
-    works(&as_user(&address(&server), "right")).await;
-}
-
-/// Reads back what it writes, and owns a group.
-async fn works(options: &KafkaOptions) {
-    let log: Arc<dyn TopicLog> = Arc::new(KafkaLog::open(options).unwrap());
-    log.append(vec![record(Topic::Samples, 0, 7)]).await.unwrap();
-    let read: Vec<_> = log.scan(Topic::Samples).collect().await;
-    assert_eq!(number(&read[0].as_ref().unwrap().value), 7);
-    let (mut events, member) = log.join(membership("a", true)).await.unwrap();
-    assert!(matches!(events.next().await, Some(Ok(Event::Assigned { .. }))));
-    member.leave().await.unwrap();
-}
-
-fn run(folder: &std::path::Path, program: &str, arguments: &str) {
-    let output = Command::new(program).args(arguments.split(' ')).current_dir(folder).output().unwrap();
-    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_is_secured_by_a_certificate() {
-    let folder = tempfile::tempdir().unwrap();
-    run(
-        folder.path(),
-        "openssl",
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout key.pem -out cert.pem -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1",
-    );
-    run(
-        folder.path(),
-        "openssl",
-        "pkcs12 -export -in cert.pem -inkey key.pem -out store.p12 -password pass:secret",
-    );
-    let store = folder.path().join("store.p12");
-    let server = KafkaSetup::new()
-        .protocol("SSL")
-        .property("ssl.keystore.type", "PKCS12")
-        .property("ssl.keystore.location", store.to_str().unwrap())
-        .property("ssl.keystore.password", "secret")
-        .start()
-        .unwrap();
-    let secured = |authority: &str| KafkaOptions {
-        properties: [
-            ("security_protocol".to_owned(), "SSL".to_owned()),
-            ("ssl_ca_location".to_owned(), authority.to_owned()),
-        ]
-        .into(),
-        ..options(&address(&server), "secured")
-    };
-    works(&secured(folder.path().join("cert.pem").to_str().unwrap())).await;
-    run(
-        folder.path(),
-        "openssl",
-        "req -x509 -newkey rsa:2048 -nodes -days 2 -keyout other.key -out other.pem -subj /CN=other",
-    );
-    let error = KafkaLog::open(&secured(folder.path().join("other.pem").to_str().unwrap())).err().unwrap();
-    let text = error.to_string();
-    assert!(text.contains("no secure connection") && text.contains("topics.kafka.ssl_"), "{text}");
+async fn a_suspended_process_awakes_to_find_that_another_has_taken_over() {
+    let place = (broker(), random_prefix());
+    let log = filled(&options(&place.0, &place.1)).await;
+    let child = at_work(&log, &place, 0).await;
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+    let mut owner = Owner::join(&log, "b").await;
+    assert!(owner.count < RECORDS, "the process was at work");
+    owner.work(owner.count + 5).await;
+    kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+    let ended = tokio::task::spawn_blocking(|| child.wait_with_output().unwrap()).await.unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(!ended.status.success() && said.contains(&format!("process {}", std::process::id())), "{said}");
+    owner.work(RECORDS).await;
+    assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
 }

@@ -63,9 +63,32 @@ impl TryFrom<&DeadLetter> for V1 {
     type Error = Unsayable;
 
     fn try_from(message: &DeadLetter) -> Result<Self, Unsayable> {
-        match message.stage == StageName::Fetcher {
+        let V2(sayable) = V2::try_from(message)?;
+        match sayable.stage == StageName::Fetcher {
             true => Err(Unsayable("the fetcher")),
-            false => Ok(Self(message.clone())),
+            false => Ok(Self(sayable)),
+        }
+    }
+}
+
+/// Version 2: the same fields, and no word of the stages that ask models.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V2(DeadLetter);
+
+impl From<V2> for DeadLetter {
+    fn from(V2(same): V2) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&DeadLetter> for V2 {
+    type Error = Unsayable;
+
+    fn try_from(message: &DeadLetter) -> Result<Self, Unsayable> {
+        match message.stage.is_of_level_2() {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("a stage that asks models")),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! Nothing here does IO, and nothing here depends on another crate of the project, so a message can be
 //! read by any program that links this crate alone.
 
+mod answer_given;
 mod clip_accepted;
 mod clip_curated;
 mod clip_decoded;
 mod clip_found;
+mod clip_probed;
 mod dead_letter;
 mod format_declared;
 mod input_fetched;
@@ -24,10 +26,12 @@ mod run_finished;
 mod sample_composed;
 pub mod wire;
 
+pub use answer_given::{AnswerGiven, Chosen, Tokens};
 pub use clip_accepted::ClipAccepted;
 pub use clip_curated::ClipCurated;
 pub use clip_decoded::{ClipDecoded, ContainerFacts, SignalStatistics};
 pub use clip_found::{Clip, ClipFound, MediaFile, Segment, Split};
+pub use clip_probed::{ClipProbed, ProbeAnswer, ProbeAnswers};
 pub use dead_letter::DeadLetter;
 pub use format_declared::FormatDeclared;
 pub use input_fetched::InputFetched;

@@ -93,6 +93,14 @@ pub enum RejectReason {
     TimedOut,
     /// The fetch command failed in a way that no rule names (fetcher).
     FetchFailed,
+    /// The judge does not see the class where the sound is removed (gate).
+    NotVisibleAlone,
+    /// The judge does not hear the class where the picture is black (gate).
+    NotAudibleAlone,
+    /// The judge does not see the class where it also hears the sound (gate).
+    NotVisibleTogether,
+    /// The judge does not hear the class where it also sees the picture (gate).
+    NotAudibleTogether,
 }
 
 impl RejectReason {
@@ -132,6 +140,10 @@ impl RejectReason {
             Self::Network => "network",
             Self::TimedOut => "timed_out",
             Self::FetchFailed => "fetch_failed",
+            Self::NotVisibleAlone => "not_visible_alone",
+            Self::NotAudibleAlone => "not_audible_alone",
+            Self::NotVisibleTogether => "not_visible_together",
+            Self::NotAudibleTogether => "not_audible_together",
         }
     }
 }
@@ -151,9 +163,32 @@ impl TryFrom<&Rejected> for V1 {
     type Error = Unsayable;
 
     fn try_from(message: &Rejected) -> Result<Self, Unsayable> {
-        match message.stage == StageName::Fetcher || message.reason >= RejectReason::Gone {
+        let V2(sayable) = V2::try_from(message)?;
+        match sayable.stage == StageName::Fetcher || sayable.reason >= RejectReason::Gone {
             true => Err(Unsayable("the fetcher")),
-            false => Ok(Self(message.clone())),
+            false => Ok(Self(sayable)),
+        }
+    }
+}
+
+/// Version 2: the same fields, and no word of the stages that ask models.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V2(Rejected);
+
+impl From<V2> for Rejected {
+    fn from(V2(same): V2) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&Rejected> for V2 {
+    type Error = Unsayable;
+
+    fn try_from(message: &Rejected) -> Result<Self, Unsayable> {
+        match message.stage.is_of_level_2() && message.reason < RejectReason::NotVisibleAlone {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("a judge")),
         }
     }
 }

@@ -32,9 +32,32 @@ impl TryFrom<&RevisionDeclared> for V1 {
     type Error = Unsayable;
 
     fn try_from(message: &RevisionDeclared) -> Result<Self, Unsayable> {
-        match message.replays.contains_key(&StageName::Fetcher) {
+        let V2(sayable) = V2::try_from(message)?;
+        match sayable.replays.contains_key(&StageName::Fetcher) {
             true => Err(Unsayable("the fetcher")),
-            false => Ok(Self(message.clone())),
+            false => Ok(Self(sayable)),
+        }
+    }
+}
+
+/// Version 2: the same fields, and no word of the stages that ask models.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V2(RevisionDeclared);
+
+impl From<V2> for RevisionDeclared {
+    fn from(V2(same): V2) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&RevisionDeclared> for V2 {
+    type Error = Unsayable;
+
+    fn try_from(message: &RevisionDeclared) -> Result<Self, Unsayable> {
+        match message.replays.keys().chain(message.fingerprints.keys()).all(|stage| stage.is_of_level_2()) {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("a judge")),
         }
     }
 }

@@ -78,6 +78,17 @@ fn at_the_first_level_every_kind_of_release_0_1_is_written_to_the_byte_as_that_r
 }
 
 #[test]
+fn at_the_second_level_what_was_published_is_written_to_the_byte_as_then() {
+    let second = FormatLevel::up_to(2);
+    for kind in MessageKind::ALL.iter().copied() {
+        let Some(version) = kind.version_at(second) else { continue };
+        let published = samples::published(kind, version);
+        let written: Vec<_> = published.iter().map(|message| message.encode(second).unwrap()).collect();
+        assert_eq!(written, read(&file(kind, version)), "{kind:?}");
+    }
+}
+
+#[test]
 fn what_an_older_version_can_say_is_written_in_it_and_the_rest_asks_for_an_upgrade() {
     let [timed, followed] = &samples::of(MessageKind::InputOffered)[..] else { panic!("two are published") };
     let (Message::InputOffered(timed), Message::InputOffered(followed)) = (timed, followed) else {
@@ -109,6 +120,20 @@ fn what_an_older_version_can_say_is_written_in_it_and_the_rest_asks_for_an_upgra
         let newest = samples::of(kind).pop().unwrap();
         let error = newest.encode(FormatLevel::FIRST).unwrap_err();
         assert!(error.is_mended_by_upgrade(), "{kind:?}: {error}");
+    }
+    let second = FormatLevel::up_to(2);
+    for kind in [
+        MessageKind::Rejected,
+        MessageKind::DeadLetter,
+        MessageKind::RevisionDeclared,
+        MessageKind::RecordRequeued,
+        MessageKind::ClipProbed,
+        MessageKind::AnswerGiven,
+    ] {
+        for level in [FormatLevel::FIRST, second] {
+            let error = samples::of(kind).pop().unwrap().encode(level).unwrap_err();
+            assert!(error.is_mended_by_upgrade(), "{kind:?}: {error}");
+        }
     }
     let kind = MessageKind::FormatDeclared;
     let unknown = samples::of(kind).remove(0).encode(FormatLevel::FIRST).unwrap_err();

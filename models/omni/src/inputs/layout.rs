@@ -12,6 +12,7 @@ use super::{
     template::{self, Medium, Piece},
     tokenizer::{Special, SpecialIds, Tokenizer, TokenizerError},
 };
+use crate::config::ThinkerConfig;
 
 /// A prompt that cannot be laid out.
 #[derive(Debug, Error)]
@@ -52,6 +53,17 @@ pub struct Timing {
     pub seconds_per_chunk: f64,
     /// Tokens that a prompt may have (`max_position_embeddings`).
     pub most_tokens: usize,
+}
+
+impl Timing {
+    /// That of a model.
+    pub fn of(config: &ThinkerConfig) -> Self {
+        Self {
+            positions_per_second: config.position_id_per_seconds as f64,
+            seconds_per_chunk: config.seconds_per_chunk as f64,
+            most_tokens: config.text_config.max_position_embeddings,
+        }
+    }
 }
 
 impl Default for Timing {

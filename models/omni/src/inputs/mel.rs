@@ -83,6 +83,11 @@ impl LogMel {
         }
     }
 
+    /// Mel bands.
+    pub fn bins(&self) -> usize {
+        self.bands.len()
+    }
+
     /// Features of `pcm`, 16 kHz mono.
     pub fn features(&self, pcm: &[f32]) -> Result<Mel, MelError> {
         if pcm.len() <= EDGE {

@@ -60,19 +60,9 @@ impl Gradients for LibTorch {
         let Attended { inputs: [query, key, value], output, log_sum, causal, scale } = attended;
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
-        let (of_query, of_key, of_value) =
-            Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-                &grad.tensor,
-                &query.tensor,
-                &key,
-                &value,
-                &output.tensor,
-                &log_sum.tensor,
-                0.0,
-                causal,
-                None::<&Tensor>,
-                scale,
-            );
+        let inputs = [&query.tensor, &key, &value];
+        let [of_query, of_key, of_value] =
+            fused_gradients(&grad.tensor, inputs, &output.tensor, &log_sum.tensor, causal, scale);
         [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)
     }
 }
@@ -173,4 +163,47 @@ fn fused(
         return (output, log_sum);
     }
     Tensor::internal_scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, mask, scale)
+}
+
+fn fused_gradients(
+    grad: &Tensor,
+    [query, key, value]: [&Tensor; 3],
+    output: &Tensor,
+    log_sum: &Tensor,
+    causal: bool,
+    scale: f64,
+) -> [Tensor; 3] {
+    let none = None::<&Tensor>;
+    if query.device().is_cuda() {
+        // Tokens come before heads here. Without dropout nothing is drawn, so there is nothing to draw again.
+        let turned = |x: &Tensor| x.transpose(1, 2);
+        let nothing = Tensor::zeros([], (Kind::Int64, tch::Device::Cpu));
+        let (of_query, of_key, of_value, _) = Tensor::internal_efficient_attention_backward(
+            &turned(grad),
+            &turned(query),
+            &turned(key),
+            &turned(value),
+            none,
+            &turned(output),
+            none,
+            none,
+            query.size()[2],
+            key.size()[2],
+            log_sum,
+            0.0,
+            &nothing,
+            &nothing,
+            i64::from(causal),
+            false,
+            scale,
+            None,
+            None,
+            false,
+        );
+        return [of_query, of_key, of_value].map(|gradient| turned(&gradient));
+    }
+    let (of_query, of_key, of_value) = Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
+        grad, query, key, value, output, log_sum, 0.0, causal, none, scale,
+    );
+    [of_query, of_key, of_value]
 }

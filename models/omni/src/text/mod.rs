@@ -21,6 +21,7 @@ use crate::{
     layers::{Gated, GatedConfig, RmsNorm, random},
 };
 use attention::Seen;
+use cache::LayerCache;
 
 impl TextConfig {
     /// The text model, its weights not made yet.
@@ -96,11 +97,34 @@ impl TextModel {
         for (index, layer) in self.layers.iter().enumerate() {
             let cached = cache.as_deref_mut().map(|cache| cache.layer(index));
             let observe = observer.as_mut().map(|observer| (index, &mut **observer as Observer<'_>));
-            let normal = layer.input_layernorm.forward(states.clone());
-            states = layer.self_attn.forward(normal, turns, &seen, cached, observe) + states;
-            let normal = layer.post_attention_layernorm.forward(states.clone());
-            states = layer.mlp.forward(normal) + states;
+            states = layer.pass(states, turns, &seen, cached, observe);
         }
         self.norm.forward(states)
+    }
+}
+
+impl Layer {
+    /// What becomes of whole sequences.
+    ///
+    /// # Shapes
+    /// - states, output: `[batch, tokens, width]`
+    pub(crate) fn forward(&self, states: Tensor<3>, turns: &Turns) -> Tensor<3> {
+        let [_, tokens, _] = states.dims();
+        let seen = Seen::new(tokens, None, false, &states.device());
+        self.pass(states, turns, &seen, None, None)
+    }
+
+    fn pass(
+        &self,
+        states: Tensor<3>,
+        turns: &Turns,
+        seen: &Seen,
+        cached: Option<&mut LayerCache>,
+        observe: Option<(usize, Observer<'_>)>,
+    ) -> Tensor<3> {
+        let normal = self.input_layernorm.forward(states.clone());
+        let states = self.self_attn.forward(normal, turns, seen, cached, observe) + states;
+        let normal = self.post_attention_layernorm.forward(states.clone());
+        self.mlp.forward(normal) + states
     }
 }

@@ -26,6 +26,14 @@ pub struct Turns {
     pub(crate) sin: Tensor<4>,
 }
 
+impl Turns {
+    /// The same in the kind of numbers of what they turn.
+    pub(crate) fn in_numbers_of(self, states: &Tensor<3>) -> Self {
+        let numbers = states.dtype();
+        Self { cos: self.cos.cast(numbers), sin: self.sin.cast(numbers) }
+    }
+}
+
 /// `base^(-2i/width)` for i in 0..width/2, rounded as the reference rounds.
 pub(crate) fn frequencies(base: f64, width: usize, device: &Device) -> Tensor<1> {
     let device = device.clone().inner();

@@ -2,7 +2,7 @@
 
 use burn::{
     Tensor,
-    tensor::{Int, TensorData, activation},
+    tensor::{DType, Int, TensorData, activation},
 };
 
 use crate::{
@@ -42,20 +42,25 @@ impl Answers {
         Ok(answers)
     }
 
-    /// Mean of what each token's surprise is, in nats. Scores are computed for these tokens only.
-    pub fn loss(&self, model: &Model, states: Tensor<3>) -> Tensor<1> {
+    /// Number of tokens.
+    pub fn count(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Sum of what each token's surprise is, in nats. Scores are computed for these tokens only, and compared in f32.
+    pub fn surprise(&self, model: &Model, states: Tensor<3>) -> Tensor<1> {
         let [count, longest, width] = states.dims();
         let device = states.device().inner();
         let ints = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);
         let states = states.reshape([count * longest, width]).select(0, ints(&self.before));
-        let logits = model.logits(states);
+        let logits = model.logits(states).cast(DType::F32);
         let wanted = ints(&self.wanted).unsqueeze_dim::<2>(1);
-        activation::log_softmax(logits, 1).gather(1, wanted).mean().neg()
+        activation::log_softmax(logits, 1).gather(1, wanted).sum().neg()
     }
 }
 
 impl Model {
-    /// The loss of a batch whose embeddings are there.
+    /// The loss of a batch whose embeddings are there: the mean surprise of a token.
     pub fn loss(
         &self,
         embeddings: Tensor<3>,
@@ -65,6 +70,6 @@ impl Model {
     ) -> Tensor<1> {
         let positions: Vec<_> = sequences.iter().map(|sequence| &sequence.positions).collect();
         let states = self.states(embeddings, &positions, None, observer);
-        answers.loss(self, states)
+        answers.surprise(self, states).div_scalar(answers.count() as f64)
     }
 }

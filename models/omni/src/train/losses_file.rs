@@ -4,7 +4,7 @@ use std::path::Path;
 
 use burn::tensor::Device;
 
-use super::{AdamW, AdamWConfig, Answers};
+use super::{AdamW, AdamWConfig, Answers, Summed};
 use crate::{
     error::ModelError,
     forward::Inputs,
@@ -56,8 +56,8 @@ pub fn lora_losses(
     for _ in 0..steps {
         let loss = model.loss(embeddings.clone(), &inputs.sequences, &answers, None);
         losses.push(loss.clone().inner().into_scalar::<f32>());
-        let grads = loss.backward();
-        model = model.map_thinker(|thinker| optimizer.step(thinker, grads, RATE));
+        let gradients = Summed::of(model.thinker(), loss.backward());
+        model = model.map_thinker(|thinker| optimizer.step(thinker, gradients, RATE));
     }
     Ok(losses)
 }

@@ -1,13 +1,14 @@
 //! AdamW (arXiv 1711.05101) exactly as PyTorch's: both moments corrected, epsilon added after the root, decay apart
 //! from the gradient.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use burn::{
     Tensor,
-    module::{Module, ModuleMapper, Param, ParamId},
-    tensor::Gradients,
+    module::{Module, ModuleMapper, Param},
 };
+
+use super::gradients::Summed;
 
 /// The optimizer's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,61 +29,73 @@ impl Default for AdamWConfig {
     }
 }
 
-/// The optimizer and what it remembers of each parameter that has a gradient.
+/// The optimizer and what it remembers of each parameter that had a gradient.
 #[derive(Debug)]
 pub struct AdamW {
     config: AdamWConfig,
-    steps: i32,
-    moments: HashMap<ParamId, Moments>,
+    pub(super) moments: BTreeMap<String, Moments>,
 }
 
-/// Mean gradient and mean square, flat.
+/// What is remembered of a parameter, flat.
 #[derive(Debug, Clone)]
-struct Moments {
-    first: Tensor<1>,
-    second: Tensor<1>,
+pub(super) struct Moments {
+    /// Steps that it took.
+    pub(super) steps: i32,
+    /// Mean gradient.
+    pub(super) first: Tensor<1>,
+    /// Mean square.
+    pub(super) second: Tensor<1>,
 }
 
 impl AdamW {
     /// An optimizer that has not stepped yet.
     pub fn new(config: AdamWConfig) -> Self {
-        Self { config, steps: 0, moments: HashMap::new() }
+        Self { config, moments: BTreeMap::new() }
     }
 
     /// The model after one step of that rate. Parameters without a gradient stay as they are.
-    pub fn step<M: Module>(&mut self, model: M, grads: Gradients, rate: f64) -> M {
-        self.steps = self.steps.saturating_add(1);
-        model.map(&mut Step { optimizer: self, grads, rate })
+    pub fn step<M: Module>(&mut self, model: M, gradients: Summed, rate: f64) -> M {
+        model.map(&mut Step { optimizer: self, gradients, rate, path: Vec::new() })
     }
 }
 
 struct Step<'a> {
     optimizer: &'a mut AdamW,
-    grads: Gradients,
+    gradients: Summed,
     rate: f64,
+    path: Vec<String>,
 }
 
 impl ModuleMapper for Step<'_> {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if !param.is_initialized() || !param.is_require_grad() {
-            return param;
-        }
-        let Some(grad) = param.val().grad_remove(&mut self.grads) else { return param };
+        let path = self.path.join(".");
+        let Some(gradient) = self.gradients.take(&path) else { return param };
         let AdamWConfig { beta_1, beta_2, epsilon, weight_decay } = self.optimizer.config;
-        let shape = grad.dims();
-        let grad = grad.reshape([-1]);
-        let Moments { first, second } = match self.optimizer.moments.remove(&param.id) {
+        let Moments { steps, first, second } = match self.optimizer.moments.remove(&path) {
             Some(moments) => moments,
-            None => Moments { first: grad.zeros_like(), second: grad.zeros_like() },
+            None => Moments { steps: 0, first: gradient.zeros_like(), second: gradient.zeros_like() },
         };
-        let first = first.mul_scalar(beta_1) + grad.clone().mul_scalar(1.0 - beta_1);
-        let second = second.mul_scalar(beta_2) + grad.square().mul_scalar(1.0 - beta_2);
-        let correction_1 = 1.0 - beta_1.powi(self.optimizer.steps);
-        let correction_2 = 1.0 - beta_2.powi(self.optimizer.steps);
+        let steps = steps.saturating_add(1);
+        let first = first.mul_scalar(beta_1) + gradient.clone().mul_scalar(1.0 - beta_1);
+        let second = second.mul_scalar(beta_2) + gradient.square().mul_scalar(1.0 - beta_2);
+        let correction_1 = 1.0 - beta_1.powi(steps);
+        let correction_2 = 1.0 - beta_2.powi(steps);
         let root = second.clone().sqrt().div_scalar(correction_2.sqrt()).add_scalar(epsilon);
-        let change = (first.clone() / root).mul_scalar(self.rate / correction_1).reshape(shape);
-        self.optimizer.moments.insert(param.id, Moments { first, second });
+        let change = (first.clone() / root).mul_scalar(self.rate / correction_1);
+        self.optimizer.moments.insert(path, Moments { steps, first, second });
         let kept = 1.0 - self.rate * weight_decay;
-        param.map(|weight| Tensor::from_inner(weight.inner().mul_scalar(kept) - change).require_grad())
+        param.map(|weight| {
+            let shape = weight.dims();
+            let weight = weight.inner().mul_scalar(kept) - change.reshape(shape);
+            Tensor::from_inner(weight).require_grad()
+        })
     }
 }

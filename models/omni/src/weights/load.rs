@@ -21,7 +21,7 @@ pub(crate) fn load(model: Thinker, checkpoint: &Checkpoint) -> Result<Thinker, W
 }
 
 /// The name of the parameter with that path.
-fn name(path: &[String]) -> String {
+pub(crate) fn name(path: &[String]) -> String {
     let path = path.join(".").replace("mlp.first.", "mlp.0.").replace("mlp.second.", "mlp.2.");
     match path.strip_prefix("text.") {
         Some(text) => format!("model.{text}"),

@@ -25,6 +25,6 @@ pub mod write;
 
 pub use checkpoint::Checkpoint;
 pub use error::WeightsError;
-pub(crate) use load::load;
+pub(crate) use load::{load, name};
 pub use safetensors::Dtype;
 pub use shapes::Sizes;

@@ -98,7 +98,7 @@ fn open(file: &Path) -> Result<File, WeightsError> {
 }
 
 /// A whole JSON file, no longer than the longest header.
-pub(super) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T, WeightsError> {
+pub(crate) fn read_json<T: DeserializeOwned>(file: &Path) -> Result<T, WeightsError> {
     let mut text = Vec::new();
     let read = open(file)?.take(MOST_HEADER).read_to_end(&mut text);
     read.map_err(|source| WeightsError::Read { file: file.to_owned(), source })?;

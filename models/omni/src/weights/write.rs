@@ -125,7 +125,7 @@ impl<'a> NewCheckpoint<'a> {
 }
 
 /// Makes `folder` by filling another one beside it and renaming that; nothing is left of it on an error.
-pub(super) fn whole(
+pub(crate) fn whole(
     folder: &Path,
     fill: impl FnOnce(&Path) -> Result<(), WeightsError>,
 ) -> Result<(), WeightsError> {
@@ -175,7 +175,7 @@ fn readable(path: &Path) -> io::Result<()> {
 }
 
 /// Writes and syncs one file.
-pub(super) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
+pub(crate) fn write_file(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
     let written = fs::write(path, bytes).and_then(|()| sync(path));
     written.map_err(|source| WeightsError::Write { path: path.to_owned(), source })
 }
@@ -185,6 +185,6 @@ fn sync(path: &Path) -> io::Result<()> {
 }
 
 /// JSON that people can read, with a final newline.
-pub(super) fn pretty(value: &Value) -> Vec<u8> {
+pub(crate) fn pretty(value: &Value) -> Vec<u8> {
     format!("{value:#}\n").into_bytes()
 }

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use counterpoint_models::ModelName;
+use counterpoint_messages::RecipeName;
+use counterpoint_models::{ModelName, NameError};
 
 /// How models are named, for every help text.
 pub const MODEL_HELP: &str = "Model: a checkpoint folder in Hugging Face layout, DIR+ADAPTER, openai:URL#NAME, \
@@ -54,6 +55,58 @@ pub enum ModelCommand {
     Forward(Forward),
     /// Tune an adapter on a file of tensors, and print the loss before each step as a JSON list
     LoraLosses(LoraLosses),
+    /// Write a checkpoint with an adapter merged into it
+    Merge(Merge),
+}
+
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Checkpoint folder and adapter folder, DIR+ADAPTER
+    #[arg(value_name = "M")]
+    pub model: ModelName,
+    /// Checkpoint folder to write; it must not be there yet
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// What is trained.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrainedModel {
+    /// A tiny model from nothing.
+    Tiny,
+    /// A model that gets an adapter.
+    Model(ModelName),
+}
+
+/// Reads what is trained.
+fn trained_model(text: &str) -> Result<TrainedModel, NameError> {
+    if text == "tiny" { Ok(TrainedModel::Tiny) } else { text.parse().map(TrainedModel::Model) }
+}
+
+#[derive(Debug, Args)]
+pub struct Train {
+    /// What is trained: a checkpoint folder, which gets an adapter, or tiny: a model of its own kind from nothing
+    #[arg(long, value_name = "M", value_parser = trained_model)]
+    pub model: TrainedModel,
+    /// Output folder of a run, whose samples of the train split are learned from
+    #[arg(long, value_name = "OUT")]
+    pub samples: PathBuf,
+    /// Folder to write: a checkpoint for tiny, otherwise an adapter; an interrupted training goes on in it
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Settings of the training: a file, or built in: published, tiny, tiny-judge, tiny-tuning (default: published;
+    /// for the model tiny: tiny)
+    #[arg(long, value_name = "TOML")]
+    pub recipe: Option<PathBuf>,
+    /// Recipes of the samples that are learned from, joined by commas (default: those of the settings)
+    #[arg(long, value_name = "RECIPES", value_delimiter = ',', value_parser = super::recipes())]
+    pub recipes: Vec<RecipeName>,
+    /// File with the classes to learn from, one a line; questions offer the others all the same
+    #[arg(long, value_name = "FILE")]
+    pub classes: Option<PathBuf>,
+    /// Seed of all that is random (default: that of the settings)
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,17 @@
 //! `ask`: one question about one media file.
 
-use std::{num::NonZeroUsize, path::Path, process::ExitCode, sync::Arc};
+use std::{path::Path, process::ExitCode, sync::Arc};
 
 use anyhow::Context as _;
 use counterpoint_core::media_job::SampleRequest;
-use counterpoint_models::{Answer, Ask, Clip, Decoding, Frames, ModelName, ModelThread, Question, Sound};
+use counterpoint_models::{Answer, Ask, Clip, Decoding, Frames, Question, Sound};
 use serde::Serialize;
 
 use crate::{
     args::{self, Common},
     config::Config,
     context::workers,
-    local::LocalModels,
+    local::{LocalModels, open},
     output::{Failure, Outcome, print, print_json},
 };
 
@@ -33,7 +33,7 @@ pub fn run(
     };
     decoding.check().map_err(|error| Failure::usage(error.to_string()))?;
     let clip = clip(arguments, &config)?;
-    let model = open(&arguments.model, &config, &common.device, local)?;
+    let model = open(&arguments.model, &config, &common.device, local).map_err(anyhow::Error::from)?;
     let name = model.facts().name.clone();
     let ask = Ask { clip: Arc::new(clip), questions: vec![question], decoding };
     let mut answers = model.ask_blocking(ask).map_err(anyhow::Error::from)?;
@@ -50,26 +50,6 @@ pub fn run(
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-/// Opens a model on a thread of its own.
-fn open(
-    name: &ModelName,
-    config: &Config,
-    device: &str,
-    local: Option<&'static dyn LocalModels>,
-) -> anyhow::Result<ModelThread> {
-    let (name, device) = (name.clone(), device.to_owned());
-    let (own, remote) = (config.local.clone(), config.remote.clone());
-    let thread = ModelThread::start(NonZeroUsize::MIN, move |stop| match (&name, local) {
-        (ModelName::Local(name), Some(local)) => local.open(name, &own, &device, stop),
-        (ModelName::Local(name), None) => Err(counterpoint_models::ModelError::Load {
-            model: name.checkpoint.display().to_string(),
-            source: "this program has no models in it".into(),
-        }),
-        (ModelName::Remote(name), _) => counterpoint_remote::open(name, &remote, stop),
-    });
-    Ok(thread?)
 }
 
 fn question(arguments: &args::models::Ask) -> Result<Question, Failure> {

@@ -7,9 +7,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::{settings::DecoderSettings, store::write_atomically};
+use counterpoint_actors::{revision::stages, settings::DecoderSettings, store::write_atomically};
 use counterpoint_core::corpus::{ClipFormat, Corpus};
-use counterpoint_messages::{Split, StageName};
+use counterpoint_messages::Split;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -20,6 +20,7 @@ use crate::{
     args::{self, Common},
     config::Config,
     context::{open_log, workers},
+    local::LocalModels,
     output::{Failure, Outcome, say},
     progress::{INTERRUPTED, Interrupt, Screen},
 };
@@ -27,7 +28,12 @@ use crate::{
 /// AudioSet's ontology, so that the demo prunes the real one.
 const ONTOLOGY: &str = include_str!("../../assets/ontology.json");
 
-pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome {
+pub fn run(
+    arguments: &args::Demo,
+    common: &Common,
+    screen: &Screen,
+    local: Option<&'static dyn LocalModels>,
+) -> Outcome {
     let mut config = Config::load(common)?;
     config.seed = arguments.seed;
     let format = ClipFormat::default();
@@ -55,13 +61,13 @@ pub fn run(arguments: &args::Demo, common: &Common, screen: &Screen) -> Outcome 
         labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
         ontology: folder.join("ontology.json"),
         out: arguments.out.clone(),
-        stages: StageName::ALL.into(),
+        stages: stages(config.prober.judge.is_some()).into_iter().collect(),
         follow: false,
         materialise: false,
         new_revision: false,
         from: None,
     };
-    let finished = execute(&job, &config, common, screen)?;
+    let finished = execute(&job, &config, common, screen, local)?;
     tell(&finished, &arguments.out, common)?;
     match finished {
         Finished { interrupted: true, .. } => Ok(ExitCode::from(INTERRUPTED)),

@@ -1,6 +1,7 @@
 //! One command a file.
 
 mod ask;
+mod asking;
 mod audit;
 mod bench;
 mod classes;
@@ -8,14 +9,18 @@ mod compose;
 mod curate;
 mod demo;
 mod doctor;
+mod evaluate;
 mod inputs;
 mod model;
 mod prepare;
+mod replay;
 mod run;
 mod sample;
+mod score;
 mod status;
 mod sweep;
 mod topics;
+mod train;
 
 use std::time::Duration;
 
@@ -37,14 +42,14 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// Does what the command line says.
 pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Outcome {
     let Arguments { command, common } = arguments;
-    if local.is_none() && needs_local_models(&command) {
+    if local.is_none() && needs_local_models(&command, &common) {
         match become_the_one_with_models()? {}
     }
     let screen = Screen::new();
     let telemetry = telemetry(&command, &common, &screen)?;
     let outcome = match command {
-        Command::Demo(demo) => demo::run(&demo, &common, &screen),
-        Command::Run(run) => run::run(&run, &common, &screen),
+        Command::Demo(demo) => demo::run(&demo, &common, &screen, local),
+        Command::Run(run) => run::run(&run, &common, &screen, local),
         Command::Classes(classes) => classes::run(&classes, &common),
         Command::Curate(curate) => curate::run(&curate, &common, &screen),
         Command::Prepare(prepare) => prepare::run(&prepare, &common, &screen),
@@ -55,7 +60,11 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
         Command::Sweep(sweep) => sweep::run(&sweep, &common),
         Command::Bench(bench) => bench::run(&bench, &common, &screen),
         Command::Ask(ask) => ask::run(&ask, &common, local),
+        Command::Train(train) => with(local, |local| train::run(&train, &common, &screen, local)),
         Command::Model(model) => with(local, |local| model::run(&model, &common, local)),
+        Command::Evaluate(evaluate) => evaluate::run(&evaluate, &common, &screen, local),
+        Command::Replay(replay) => replay::run(&replay, &common, &screen, local),
+        Command::Score(score) => score::run(&score, &common),
         Command::Doctor(doctor) => doctor::run(&doctor, &common, local),
     };
     telemetry.shutdown(FLUSH);
@@ -63,10 +72,17 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
 }
 
 /// Whether a command cannot be done without a model that runs in this process.
-fn needs_local_models(command: &Command) -> bool {
+fn needs_local_models(command: &Command, common: &Common) -> bool {
     match command {
+        // What is wrong with the settings is told by the command itself.
+        Command::Run(_) | Command::Demo(_) => config::Config::load(common).is_ok_and(|config| {
+            let judge = config.prober.judge.and_then(|judge| judge.parse().ok());
+            matches!(judge, Some(ModelName::Local(_)))
+        }),
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
-        Command::Model(_) => true,
+        Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
+        Command::Replay(replay) => matches!(replay.checkpoint, ModelName::Local(_)),
+        Command::Train(_) | Command::Model(_) => true,
         Command::Doctor(doctor) => doctor.model.is_some(),
         _ => false,
     }

@@ -3,22 +3,43 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use counterpoint_models::ModelName;
 use serde::Serialize;
 
 use crate::{
     args::{
         Common,
-        models::{Forward, LoraLosses, ModelCommand, OnModel},
+        models::{Forward, LoraLosses, Merge, ModelCommand, OnModel},
     },
     local::LocalModels,
-    output::{Outcome, print, print_json, say},
+    output::{Failure, Outcome, print, print_json, say},
 };
 
 pub fn run(arguments: &OnModel, common: &Common, local: &dyn LocalModels) -> Outcome {
     match &arguments.command {
         ModelCommand::Forward(arguments) => forward(arguments, common, local),
         ModelCommand::LoraLosses(arguments) => lora_losses(arguments, common, local),
+        ModelCommand::Merge(arguments) => merge(arguments, common, local),
     }
+}
+
+fn merge(arguments: &Merge, common: &Common, local: &dyn LocalModels) -> Outcome {
+    let Merge { model, out } = arguments;
+    let adapted = match model {
+        ModelName::Local(adapted) if adapted.adapter.is_some() => adapted,
+        _ => return Err(Failure::usage(format!("{model} has no adapter to merge: name DIR+ADAPTER"))),
+    };
+    local.merge(adapted, out).with_context(|| format!("{model} cannot be merged"))?;
+    if common.json {
+        #[derive(Serialize)]
+        struct Told<'a> {
+            out: &'a Path,
+        }
+        print_json(&Told { out })?;
+    } else {
+        print(&format!("{}", out.display()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn forward(arguments: &Forward, common: &Common, local: &dyn LocalModels) -> Outcome {

@@ -11,14 +11,14 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    Tools,
+    AskedModel, Tools,
     follow::Follower,
     held_up::is_held_up,
     later::LaterRecord,
     materialise::materialise,
     pipeline::{self, Offer, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
-    revision::Revision,
+    revision::{Contents, Revision, stages},
     s3::S3Url,
     source::settling::Moment,
     stage::{Fault, Process},
@@ -26,12 +26,15 @@ use counterpoint_actors::{
 };
 use counterpoint_log::{Broker, Position, TopicLog};
 use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
+use counterpoint_models::ModelName;
 use serde::Serialize;
 
+use super::asking;
 use crate::{
     args::{self, Common},
     config::Config,
     context::{Classification, RevisionChoice, check_store, log_flags, open_log, plan, tools, workers},
+    local::LocalModels,
     output::{Failure, Outcome, print, print_json, say, thousands},
     page::ReportPage,
     progress::{INTERRUPTED, Interrupt, Screen},
@@ -86,14 +89,19 @@ struct Told<'a> {
     summary: &'a Summary,
 }
 
-pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
+pub fn run(
+    arguments: &args::Run,
+    common: &Common,
+    screen: &Screen,
+    local: Option<&'static dyn LocalModels>,
+) -> Outcome {
     let mut config = Config::load(common)?;
     config.seed = arguments.seed.unwrap_or(config.seed);
     if let Some(plan) = &arguments.plan {
         config.composer.plan.clone_from(plan);
     }
     let stages: BTreeSet<StageName> = match arguments.stages.as_slice() {
-        [] => StageName::ALL.into(),
+        [] => stages(config.prober.judge.is_some()).into_iter().collect(),
         stages => stages.iter().copied().collect(),
     };
     if stages.contains(&StageName::Source) && (arguments.clips.is_none() || arguments.labels.is_empty()) {
@@ -112,7 +120,7 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
         new_revision: arguments.new_revision,
         from: arguments.from,
     };
-    let finished = execute(&job, &config, common, screen)?;
+    let finished = execute(&job, &config, common, screen, local)?;
     tell(&finished, &arguments.out, common)?;
     if finished.summary.found == 0 && !finished.interrupted {
         let endings = config.source.extensions.join(", ");
@@ -128,7 +136,13 @@ pub fn run(arguments: &args::Run, common: &Common, screen: &Screen) -> Outcome {
 }
 
 /// Runs the job to its end, or until interrupted.
-pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> Result<Finished, Failure> {
+pub fn execute(
+    job: &Job,
+    config: &Config,
+    common: &Common,
+    screen: &Screen,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<Finished, Failure> {
     let offer = job.stages.contains(&StageName::Source).then(|| check(job, config)).transpose()?;
     let settings = config.settings();
     let rules = settings.curator.rules.as_deref().map(Path::new);
@@ -137,10 +151,13 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
     fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
     let broker = Broker::of(common.broker.as_deref(), &job.out).map_err(anyhow::Error::from)?;
     let log = open_log(common, &job.out, &config.topics)?;
+    let judge = judge(config, common, local)?;
+    let identity = judge.as_ref().map(|judge| judge.facts().clone());
     actix::System::new().block_on(async {
-        let choice = RevisionChoice::of(&*log, &settings, classification.contents(&plan)).await?;
+        let contents = classification.contents(&plan, identity.as_ref());
+        let choice = RevisionChoice::of(&*log, &settings, contents).await?;
         let earlier = choice.newest.clone();
-        let revision = decide(job, config, &classification, &plan, choice)?;
+        let revision = decide(job, config, contents, choice)?;
         let page = ReportPage {
             rulebook: Arc::clone(&classification.rulebook),
             settings: settings.clone(),
@@ -148,7 +165,8 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
             log: Arc::clone(&log),
         };
         let media = workers(&config.effort)?;
-        let tools = tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page))?;
+        let tools =
+            tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page), judge)?;
         if let Some(earlier) = &earlier {
             check_store(&tools.store, earlier, &job.out)?;
         }
@@ -205,6 +223,18 @@ pub fn execute(job: &Job, config: &Config, common: &Common, screen: &Screen) -> 
     })
 }
 
+/// The model that judges clips, where the settings name one.
+fn judge(
+    config: &Config,
+    common: &Common,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<Option<AskedModel>, Failure> {
+    let Some(name) = &config.prober.judge else { return Ok(None) };
+    let parsed = name.parse::<ModelName>();
+    let name = parsed.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))?;
+    Ok(Some(asking::model(&name, config, common, local)?))
+}
+
 /// What the source is to read, as absolute paths: a later run from another folder means the same files.
 /// Fails early, and by name, where the source would only fail later.
 fn check(job: &Job, config: &Config) -> Result<Offer, Failure> {
@@ -252,8 +282,7 @@ fn absolute(path: &Path) -> anyhow::Result<String> {
 fn decide(
     job: &Job,
     config: &Config,
-    classification: &Classification,
-    plan: &counterpoint_core::plan::Plan,
+    contents: Contents,
     choice: RevisionChoice,
 ) -> Result<Revision, Failure> {
     let RevisionChoice { wanted, newest } = choice;
@@ -279,7 +308,7 @@ fn decide(
         None => Ok(wanted),
         Some(stage) => {
             *replays.entry(stage).or_default() += 1;
-            let (number, contents) = (newest.declared.number + 1, classification.contents(plan));
+            let number = newest.declared.number + 1;
             Ok(Revision::new(number, &config.settings(), contents, replays))
         }
     }

@@ -12,8 +12,9 @@ use counterpoint_actors::{
     projection::{Projection, Summary},
 };
 use counterpoint_core::identity::ClipName;
+use counterpoint_core::questions::Probe;
 use counterpoint_log::{Group, TopicLog};
-use counterpoint_messages::{ClipFound, Message, RecordId, StageName, Topic};
+use counterpoint_messages::{ClipFound, Message, RecordId, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
 
@@ -75,7 +76,7 @@ pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
 async fn all(run: &ExistingRun, out: &Path, common: &Common) -> Outcome {
     let projection = Projection::of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
     let groups = run.log.groups().await.map_err(anyhow::Error::from)?;
-    let stages = StageName::ALL.into_iter().map(|stage| {
+    let stages = run.revision.stages().into_iter().map(|stage| {
         let wanted = Group { stage, fingerprint: run.revision.fingerprint(stage) };
         let group = groups.iter().find(|group| group.group == wanted);
         Stage {
@@ -194,7 +195,9 @@ async fn ways(run: &ExistingRun, clips: &BTreeSet<RecordId>) -> anyhow::Result<W
         let mut records = run.log.scan(topic);
         while let Some(record) = records.try_next().await? {
             let Some(clip) = record.headers.clip.filter(|clip| clips.contains(clip)) else { continue };
-            if record.headers.revision.is_some_and(|revision| !current.contains(&revision)) {
+            // Answers are of evaluations, which have no part in the run's revisions.
+            let is_of_run = topic != Topic::Answers;
+            if is_of_run && record.headers.revision.is_some_and(|revision| !current.contains(&revision)) {
                 ways.steps_of_older_revisions += 1;
                 continue;
             }
@@ -276,6 +279,20 @@ fn describe(message: &Message) -> String {
                 decoded.media,
                 decoded.statistics.loudness_lufs,
                 decoded.statistics.motion,
+            )
+        }
+        Message::ClipProbed(probed) => {
+            let said = Probe::ALL.iter().zip(probed.answers.all());
+            let said = said.map(|(probe, answer)| {
+                format!("{} {}", probe.as_str(), if answer.is_yes { "yes" } else { "no" })
+            });
+            format!("judged by {}: {}", probed.judge, said.collect::<Vec<_>>().join(", "))
+        }
+        Message::AnswerGiven(given) => {
+            let said = given.text.as_deref().or(given.problem.as_deref()).unwrap_or_default();
+            format!(
+                "{} asked about {} of {} sample {}: `{said}`, where `{}` is right",
+                given.model, given.question, given.condition, given.sample, given.expected
             )
         }
         Message::ClipAccepted(_) => "accepted".to_owned(),

@@ -9,7 +9,7 @@ use counterpoint_actors::{
     projection::newest_revision,
 };
 use counterpoint_log::{LogError, Received, RecordStream, TopicLog};
-use counterpoint_messages::{DeadLetter, FormatLevel, Message, MessageKind, Topic};
+use counterpoint_messages::{DeadLetter, FormatLevel, Message, MessageKind, StageName, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
 use serde_json::Value;
@@ -114,7 +114,9 @@ async fn list(log: &dyn TopicLog, out: &Path, common: &Common) -> Outcome {
             group: group.group.to_string(),
             holder: group.holder,
             lag: group.lag,
-            older_revision: !current.contains(&group.group.fingerprint),
+            // An evaluation's group is named by the model, too.
+            older_revision: group.group.stage != StageName::Evaluator
+                && !current.contains(&group.group.fingerprint),
         })
         .collect();
     groups.sort_by_key(|group| group.older_revision);
@@ -293,6 +295,8 @@ fn body(message: &Message) -> serde_json::Result<Value> {
         Message::RevisionDeclared(message) => serde_json::to_value(message),
         Message::RunFinished(message) => serde_json::to_value(message),
         Message::FormatDeclared(message) => serde_json::to_value(message),
+        Message::ClipProbed(message) => serde_json::to_value(message),
+        Message::AnswerGiven(message) => serde_json::to_value(message),
     }
 }
 

@@ -69,14 +69,14 @@ impl Scene {
         Self {
             shape: script.picture.shape(),
             colour: hsv(hue, rng.random_range(0.68..0.85), rng.random_range(0.85..0.97)),
-            radius: rng.random_range(0.15..0.23),
+            radius: rng.random_range(0.24..0.34),
             angle: rng.random_range(-0.3..0.3),
             spin: rng.random_range(0.02..0.08) * if rng.random() { 1.0 } else { -1.0 },
             places,
             drift: (rng.random_range(0.03..0.06), rng.random_range(0.0..TAU), rng.random_range(0.15..0.35)),
             backdrop: [
-                hsv(backdrop_hue, 0.35, 0.2),
-                hsv(backdrop_hue + rng.random_range(0.05..0.2), 0.3, 0.46),
+                hsv(backdrop_hue, 0.25, 0.14),
+                hsv(backdrop_hue + rng.random_range(0.05..0.2), 0.2, 0.34),
             ],
             backdrop_angle: rng.random_range(0.0..TAU),
             backdrop_spin: rng.random_range(0.01..0.03),

@@ -23,14 +23,17 @@ pub use ownership::*;
 pub use reading::*;
 pub use records::*;
 
+/// Name of the member that is suspended.
+pub const SLEEPER: &str = "sleeper";
+
 /// An engine with one empty log, whose partitioned topics have at least two partitions.
 #[async_trait]
 pub trait Engine: Send + Sync {
     /// The log as one more process opens it; every call is another process to the others.
     async fn open(&self) -> Arc<dyn TopicLog>;
 
-    /// The log as a process opens it that is then suspended: what it owns falls to others after a short
-    /// while without its being told.
+    /// The log as a process opens it that is then suspended: what it owns falls to others who wait for it,
+    /// without its being told. Its only member is the instance [`SLEEPER`].
     async fn open_and_suspend(&self) -> Arc<dyn TopicLog>;
 }
 

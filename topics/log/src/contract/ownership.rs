@@ -2,8 +2,8 @@
 
 use futures::StreamExt;
 
-use super::{Engine, harness::*};
-use crate::{Commit, Event, LogError};
+use super::{Engine, SLEEPER, harness::*};
+use crate::{Commit, Event, LogError, Membership};
 
 /// One member works; the next knows for whom it waits, and goes on where that one stopped.
 pub async fn a_second_member_waits_names_the_holder_and_takes_over(engine: &dyn Engine) {
@@ -73,7 +73,8 @@ pub async fn a_waiting_member_may_leave(engine: &dyn Engine) {
 pub async fn a_suspended_owner_is_fenced_when_it_awakes(engine: &dyn Engine) {
     let (sleeper, log) = (engine.open_and_suspend().await, engine.open().await);
     log.append(numbered(SPLIT, 0..3)).await.unwrap();
-    let mut zombie = Owner::join(&sleeper, membership(&[SPLIT])).await;
+    let instance = SLEEPER.to_owned();
+    let mut zombie = Owner::join(&sleeper, Membership { instance, ..membership(&[SPLIT]) }).await;
     let records = zombie.read().await;
     let mut successor = Owner::join(&log, membership(&[SPLIT])).await;
     assert!(successor.epoch > zombie.epoch);

@@ -21,15 +21,17 @@ use super::{
     config::{self, KafkaOptions, MAX_BATCH_BYTES},
     fault::{Complaints, Place},
 };
-use crate::{Group, LogError, Position, checks};
+use crate::{Group, LogError, checks};
 
-/// How long the brokers may take to answer at all.
+/// How long the brokers may take to answer at all, where something is known to be wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// The same where they are merely slow.
+const SLOWNESS: Duration = Duration::from_secs(60);
 /// How long one question waits for its answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const ANSWER: Duration = Duration::from_secs(10);
 /// How long a transaction of another may keep what was written from being seen: the time-out of
 /// transactions, and then what the brokers take to notice, ten seconds unless they are told otherwise.
-const SETTLED: Duration = Duration::from_secs(30);
+pub(super) const SETTLED: Duration = Duration::from_secs(60);
 /// Records of a compacted topic stay for so long at least, in milliseconds, so that no scan misses a key
 /// that was replaced since it began.
 const COMPACTION_LAG_MS: &str = "3600000";
@@ -122,6 +124,11 @@ impl Cluster {
         self.watermarks(&self.written, topic, partition)
     }
 
+    /// The offset behind all that is decided of a partition: where the first open transaction begins.
+    pub(super) fn decided_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
+        Ok(self.watermarks(&self.committed, topic, partition)?.1)
+    }
+
     fn watermarks(
         &self,
         client: &BaseConsumer<Complaints>,
@@ -146,12 +153,9 @@ impl Cluster {
     pub(super) fn settle(&self, topic: Topic, partition: u32, end: i64) -> Result<(), LogError> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(2);
-        while self.watermarks(&self.committed, topic, partition)?.1 < end {
+        while self.decided_end(topic, partition)? < end {
             if start.elapsed() > SETTLED {
-                return Err(self.place.unavailable(format!(
-                    "a transaction on {topic}/{partition} has been open for more than {SETTLED:?}; a broker that \
-                     crashed may have left it hanging: kafka-transactions.sh find-hanging shows it, abort ends it"
-                )));
+                return Err(self.hanging(topic, partition));
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
@@ -159,18 +163,21 @@ impl Cluster {
         Ok(())
     }
 
+    /// What is to be said of a transaction that nobody ends.
+    pub(super) fn hanging(&self, topic: Topic, partition: u32) -> LogError {
+        let name = self.topic(topic);
+        self.place.unavailable(format!(
+            "a transaction on topic {name}, partition {partition} has been open for more than {SETTLED:?}, and nothing \
+             behind it can be read; a broker that crashed may have left it hanging: kafka-transactions.sh \
+             find-hanging shows it, abort ends it"
+        ))
+    }
+
     /// The end of a partition as it is now, with everything before it settled.
     pub(super) fn settled_end(&self, topic: Topic, partition: u32) -> Result<i64, LogError> {
         let (_, end) = self.ends(topic, partition)?;
         self.settle(topic, partition, end)?;
         Ok(end)
-    }
-
-    /// Records behind a position, at most.
-    pub(super) fn behind(&self, topic: Topic, partition: u32, position: Position) -> Result<u64, LogError> {
-        let (first, end) = self.ends(topic, partition)?;
-        let next = i64::try_from(position.0).unwrap_or(i64::MAX).max(first);
-        Ok(end.saturating_sub(next).max(0).unsigned_abs())
     }
 }
 
@@ -247,13 +254,14 @@ impl<'a> Survey<'a> {
                     }
                     match known.clone() {
                         Some(fault) if !fault.is_passing() => return Err(fault),
-                        fault if start.elapsed() >= PATIENCE => {
+                        fault if start.elapsed() >= if fault.is_some() { PATIENCE } else { SLOWNESS } => {
+                            let waited = start.elapsed().as_secs();
                             let detail = match fault {
                                 Some(LogError::Unavailable { detail, .. }) => detail,
                                 _ => error.to_string(),
                             };
                             return Err(self.place.unavailable(format!(
-                                "no broker in {PATIENCE:?} ({detail}): check that it runs, its address in --broker, \
+                                "no broker in {waited}s ({detail}): check that it runs, its address in --broker, \
                                  and settings topics.kafka"
                             )));
                         }
@@ -270,7 +278,7 @@ impl<'a> Survey<'a> {
             let found = self.topics()?;
             match names.iter().find(|name| !found.contains_key(*name)) {
                 None => return Ok(found),
-                Some(name) if start.elapsed() > PATIENCE => {
+                Some(name) if start.elapsed() > SLOWNESS => {
                     return Err(self.place.unavailable(format!("topic {name} has no leader")));
                 }
                 Some(_) => thread::sleep(Duration::from_millis(20)),
@@ -297,7 +305,7 @@ impl<'a> Survey<'a> {
             }
         });
         let new: Vec<_> = new.collect();
-        let options = AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE));
+        let options = AdminOptions::new().operation_timeout(Some(SLOWNESS)).request_timeout(Some(SLOWNESS));
         let results =
             block_on(admin.create_topics(&new, &options)).map_err(|error| self.place.fault(&error))?;
         for result in results {

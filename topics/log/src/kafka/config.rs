@@ -55,8 +55,9 @@ const FRAMING_BYTES: usize = 64 << 10;
 /// Largest batch that a topic has to take.
 pub(super) const MAX_BATCH_BYTES: usize = MAX_RECORD_BYTES + FRAMING_BYTES;
 
-/// How long a transaction may stay open before the brokers abort it, in milliseconds.
-const TRANSACTION_MS: &str = "10000";
+/// How long a transaction may stay open before the brokers abort it, in milliseconds. Most take a few; a broker that
+/// changes hands or has much to do may take seconds, and readers wait so long behind one whose process died.
+const TRANSACTION_MS: &str = "30000";
 
 /// Properties that are not the user's to set, and why.
 const OURS: [(&str, &str); 18] = [
@@ -107,12 +108,7 @@ pub(super) fn base(options: &KafkaOptions, client: &str) -> Result<ClientConfig,
             }));
         }
     }
-    let quick = [
-        ("reconnect.backoff.ms", "50"),
-        ("reconnect.backoff.max.ms", "1000"),
-        ("socket.connection.setup.timeout.ms", "5000"),
-    ];
-    for (name, value) in quick {
+    for (name, value) in [("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "1000")] {
         if config.get(name).is_none() {
             config.set(name, value);
         }
@@ -159,6 +155,22 @@ pub(super) fn reader(base: &ClientConfig, group: &str) -> ClientConfig {
             config.set(name, value);
         }
     }
+    config
+}
+
+/// Of a reader that ends where the records do. A broker that has nothing more to give holds its answer back for half
+/// a second in case something comes; marks of transactions at the end of a partition make that the common case.
+pub(super) fn hasty_reader(base: &ClientConfig, group: &str) -> ClientConfig {
+    let mut config = reader(base, group);
+    config.set("fetch.wait.max.ms", "10");
+    config
+}
+
+/// Of a client that asks what a group has committed, and waits for what is about to be.
+pub(super) fn asker(base: &ClientConfig, group: &str) -> ClientConfig {
+    let mut config = surveyor(base, "read_committed");
+    config.set("group.id", group);
+    config.set("enable.auto.commit", "false");
     config
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use super::{
     cluster::Cluster,
     reader::{Read, Reader},
+    stalls::Stalls,
 };
 use crate::{LogError, Position, Received, cursors::Limits};
 
@@ -112,15 +113,21 @@ impl Drop for Feeding {
 
 impl Feed {
     fn fill(&self, cluster: &Arc<Cluster>, topic: Topic, from: &[(u32, Position)]) {
-        let reader = match Reader::open(cluster, topic).and_then(|reader| {
+        let reader = match Reader::following(cluster, topic).and_then(|reader| {
             reader.read_from(from)?;
             Ok(reader)
         }) {
             Ok(reader) => reader,
             Err(error) => return self.failed(topic, error),
         };
+        let mut stalls = Stalls::new(topic);
         while self.has_room() {
             match take(&reader) {
+                Ok((records, ended)) if records.is_empty() && ended.is_empty() => {
+                    if let Err(error) = stalls.look(cluster, from.iter().map(|(partition, _)| *partition)) {
+                        self.failed(topic, error);
+                    }
+                }
                 Ok((records, ended)) => self.add(topic, records, &ended),
                 Err(error) => {
                     let is_passing = error.is_passing();
@@ -143,9 +150,6 @@ impl Feed {
     }
 
     fn add(&self, topic: Topic, records: Vec<Received>, ended: &[u32]) {
-        if records.is_empty() && ended.is_empty() {
-            return;
-        }
         let mut inner = self.inner.lock();
         inner.faults.remove(&topic);
         for record in records {

@@ -89,6 +89,8 @@ pub(super) enum Standing {
     Holds(BTreeSet<u32>),
     /// Another process bears the member's name.
     Fenced,
+    /// The group went to another member for good.
+    Lost(String),
     /// Left, or is leaving.
     Left,
 }
@@ -102,6 +104,7 @@ struct Inner {
     revoking: Option<(TopicPartitionList, Instant)>,
     acknowledged: bool,
     fenced: bool,
+    successor: Option<String>,
     leaving: bool,
     closed: bool,
     fault: Option<LogError>,
@@ -177,6 +180,8 @@ impl Lock {
         }
         Ok(if inner.leaving {
             Standing::Left
+        } else if let Some(holder) = &inner.successor {
+            Standing::Lost(holder.clone())
         } else if inner.fenced {
             Standing::Fenced
         } else if !inner.joined || inner.revoking.is_some() {
@@ -191,7 +196,8 @@ impl Lock {
     /// The stage is given these, unless they have changed meanwhile.
     pub(super) fn claim(&self, partitions: &BTreeSet<u32>) -> bool {
         let mut inner = self.inner.lock();
-        let is_so = inner.joined && !inner.leaving && !inner.fenced && inner.assigned == *partitions;
+        let may_work = inner.joined && !inner.leaving && !inner.fenced && inner.successor.is_none();
+        let is_so = may_work && inner.assigned == *partitions;
         inner.claimed = is_so.then(|| partitions.clone());
         is_so
     }
@@ -218,8 +224,17 @@ impl Lock {
         self.inner.lock().fenced
     }
 
-    /// Lets those look again who wait for something to change.
-    pub(super) fn changed(&self) {
+    /// Who took the group over, once that is known.
+    pub(super) fn successor(&self) -> Option<String> {
+        self.inner.lock().successor.clone()
+    }
+
+    /// The group is this holder's: the member works no more, whatever its own client knows of it.
+    pub(super) fn lose(&self, holder: &str) {
+        let mut inner = self.inner.lock();
+        inner.successor = Some(holder.to_owned());
+        inner.claimed = None;
+        drop(inner);
         self.changes.send_replace(());
     }
 

@@ -172,11 +172,7 @@ impl KafkaSession {
         let place = cluster.place.clone();
         let asked = tokio::task::spawn_blocking(move || groups::members(&cluster, &name)).await;
         let members = asked.map_err(|error| place.unavailable(error))??;
-        let mut holders: Vec<_> =
-            members.into_iter().flatten().filter(|seen| seen.holds).map(|seen| seen.process).collect();
-        holders.sort();
-        holders.dedup();
-        Ok((!holders.is_empty()).then(|| holders.join(", ")))
+        Ok(groups::holders(members.unwrap_or_default()))
     }
 
     async fn wait(&mut self) {
@@ -204,6 +200,7 @@ impl Session for KafkaSession {
                 Standing::Left => return Ok(Claim::Left),
                 Standing::Joining => self.wait().await,
                 Standing::Fenced => return Ok(Claim::Lost(self.twin().await)),
+                Standing::Lost(holder) => return Ok(Claim::Lost(holder)),
                 Standing::Holds(locks) => {
                     if let Some(epoch) = self.take(locks).await? {
                         return Ok(Claim::Granted(epoch));

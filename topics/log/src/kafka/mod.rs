@@ -16,18 +16,27 @@
 //! A commit whose outcome is not known, as the brokers are gone in the middle of it, fails as
 //! [`LogError::Unavailable`]; whether it took place is decided before the member is assigned anew.
 //!
-//! Transactions leave marks in partitions: counts of records by the distance of positions are upper bounds.
+//! Transactions leave marks in partitions: counts of records by the distance of positions are upper bounds, except
+//! that a group with nothing left to read is told to be 0 behind.
+//!
+//! A reader sees nothing behind a transaction that is open, of whomever. One whose process died is ended by the
+//! brokers a few seconds after its time-out of half a minute; so is one that was open when a broker died, once that
+//! broker or another is there: who writes in what is kept on a topic of theirs. Should a fault of the brokers' own
+//! leave one open for ever (KIP-890 tells how that came about before Kafka 4), readers behind it say so after a minute,
+//! with the command that ends it.
 
 mod cluster;
 mod config;
 mod convert;
 mod fault;
 mod feed;
+mod gaps;
 mod groups;
 mod lock;
 mod member;
 mod reader;
 mod records;
+mod stalls;
 mod state;
 mod transactions;
 mod work;
@@ -39,7 +48,7 @@ use counterpoint_messages::Topic;
 use parking_lot::Mutex;
 
 pub use self::config::KafkaOptions;
-use self::{cluster::Cluster, transactions::Transactions};
+use self::{cluster::Cluster, groups::Observer, transactions::Transactions};
 use crate::{
     EventStream, GroupDescription, LogError, Member, Membership, Outgoing, RecordStream, TopicDescription,
     TopicLog, checks,
@@ -49,6 +58,7 @@ use crate::{
 pub struct KafkaLog {
     cluster: Arc<Cluster>,
     appends: Arc<Mutex<Transactions>>,
+    observer: Arc<Observer>,
 }
 
 impl KafkaLog {
@@ -61,7 +71,7 @@ impl KafkaLog {
     pub fn open(options: &KafkaOptions) -> Result<Self, LogError> {
         let cluster = Arc::new(Cluster::open(options)?);
         let appends = Arc::new(Mutex::new(Transactions::new(&cluster, cluster.appender())));
-        Ok(Self { cluster, appends })
+        Ok(Self { cluster, appends, observer: Arc::default() })
     }
 
     async fn blocking<T: Send + 'static>(
@@ -105,6 +115,7 @@ impl TopicLog for KafkaLog {
     }
 
     async fn groups(&self) -> Result<Vec<GroupDescription>, LogError> {
-        self.blocking(groups::describe).await
+        let observer = Arc::clone(&self.observer);
+        self.blocking(move |cluster| groups::describe(cluster, &observer)).await
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use counterpoint_messages::Topic;
 use parking_lot::Mutex;
 use rdkafka::{
-    TopicPartitionList,
+    ClientConfig, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode as Code},
 };
@@ -37,8 +37,8 @@ pub(super) enum Read {
     Nothing,
 }
 
-/// A reader of one topic. Only one topic: the client tells of which partition the end was reached, but not
-/// of which topic.
+/// A reader of one topic at a time: the client tells of which partition the end was reached, but not of which
+/// topic.
 pub(super) struct Reader {
     cluster: Arc<Cluster>,
     topic: Topic,
@@ -52,11 +52,26 @@ struct Outage {
 }
 
 impl Reader {
-    pub(super) fn open(cluster: &Arc<Cluster>, topic: Topic) -> Result<Self, LogError> {
-        let config = config::reader(&cluster.base, &cluster.readers());
+    /// For records that are there and records to come.
+    pub(super) fn following(cluster: &Arc<Cluster>, topic: Topic) -> Result<Self, LogError> {
+        Self::open(cluster, topic, config::reader(&cluster.base, &cluster.readers()))
+    }
+
+    /// For what is there: it is soon told that it has come to the end.
+    pub(super) fn up_to_the_end(cluster: &Arc<Cluster>, topic: Topic) -> Result<Self, LogError> {
+        Self::open(cluster, topic, config::hasty_reader(&cluster.base, &cluster.readers()))
+    }
+
+    fn open(cluster: &Arc<Cluster>, topic: Topic, config: ClientConfig) -> Result<Self, LogError> {
         let consumer = config.create_with_context(Complaints::default());
         let consumer = consumer.map_err(|error| cluster.place.fault(&error))?;
         Ok(Self { cluster: Arc::clone(cluster), topic, consumer, down: Mutex::default() })
+    }
+
+    /// Turns to another topic, of which it reads nothing yet.
+    pub(super) fn turn_to(&mut self, topic: Topic) -> Result<(), LogError> {
+        self.topic = topic;
+        self.read_from(&[])
     }
 
     /// Reads these partitions from now on, each behind its position, and no other.

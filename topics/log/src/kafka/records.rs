@@ -77,7 +77,7 @@ pub(super) fn scan(cluster: &Arc<Cluster>, topic: Topic) -> RecordStream {
 pub(super) fn follow(cluster: &Arc<Cluster>, topic: Topic) -> RecordStream {
     stream(cluster, move |cluster, pages| {
         let partitions = 0..checks::partitions_of(topic, cluster.partitions);
-        let reader = Reader::open(cluster, topic)?;
+        let reader = Reader::following(cluster, topic)?;
         reader.read_from(&partitions.map(|partition| (partition, Position(0))).collect::<Vec<_>>())?;
         let mut page = Page::default();
         while !pages.is_closed() {

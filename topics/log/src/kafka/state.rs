@@ -153,7 +153,7 @@ pub(super) fn between(
     if first >= end {
         return Ok(());
     }
-    let reader = Reader::open(cluster, topic)?;
+    let reader = Reader::up_to_the_end(cluster, topic)?;
     // What lies before the first offset, or before none, is not there: the position behind it is the same.
     reader.read_from(&[(partition, Position(first.max(0).unsigned_abs()))])?;
     let end = Position(end.unsigned_abs());

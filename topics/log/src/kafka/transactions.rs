@@ -11,7 +11,7 @@ use rdkafka::{
     TopicPartitionList,
     consumer::ConsumerGroupMetadata,
     error::{KafkaError, RDKafkaError, RDKafkaErrorCode as Code},
-    producer::{BaseProducer, BaseRecord, Producer, PurgeConfig},
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 use crate::{Group, LogError, failpoints};
 
 /// How long one step of a transaction is waited for: longer than a transaction can stay open.
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(45);
 /// How often a client that cannot take more is asked again.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -140,11 +140,12 @@ impl Transactions {
                 self.producer = Some(producer);
                 Ok(())
             }
-            Err(error) if requires_abort(&error) && abort(&producer) => {
-                self.producer = Some(producer);
-                Err(self.failure(&error, false))
+            // The request to commit may still be on its way, and would then end a later transaction of this
+            // writer: it writes no more.
+            Err(error) => {
+                let is_aborted = requires_abort(&error) && abort(&producer);
+                Err(self.failure(&error, !is_aborted))
             }
-            Err(error) => Err(self.failure(&error, true)),
         }
     }
 
@@ -236,14 +237,13 @@ fn send(
 }
 
 /// Takes back what the transaction holds; whether the writer can go on.
+///
+/// It cannot while records are on their way: one that arrives behind the end of its transaction would be taken
+/// for part of the writer's next one, or stay open for ever. Whatever comes of them is settled by the next
+/// writer of this name, whose newer epoch refuses them.
 fn abort(producer: &BaseProducer<Complaints>) -> bool {
     let deadline = Instant::now() + PATIENCE;
-    // The client waits for what it was given to be dropped, and that has to be told to us first.
-    producer.purge(PurgeConfig::default().queue().inflight());
-    while producer.in_flight_count() > 0 && Instant::now() < deadline {
-        producer.poll(PAUSE);
-    }
-    retry(deadline, || producer.abort_transaction(left(deadline))).is_ok()
+    producer.in_flight_count() == 0 && retry(deadline, || producer.abort_transaction(left(deadline))).is_ok()
 }
 
 fn retry(deadline: Instant, mut step: impl FnMut() -> Result<(), KafkaError>) -> Result<(), KafkaError> {

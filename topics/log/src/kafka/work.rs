@@ -21,7 +21,7 @@ use super::{
 use crate::{Commit, Epoch, Group, LogError};
 
 /// How long the brokers may take to agree on who belongs to a group.
-const AGREEMENT: Duration = Duration::from_secs(10);
+const AGREEMENT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
 /// How often the client is served while there is nothing to do.
 const IDLE: Duration = Duration::from_secs(1);
@@ -58,8 +58,6 @@ pub(super) struct Worker {
     lock: Arc<Lock>,
     transactions: Transactions,
     epoch: Option<Epoch>,
-    /// Who took the group over, once that is known.
-    successor: Option<String>,
     /// Whether what the last commit came to is not known.
     in_doubt: bool,
     /// What the brokers call this member.
@@ -79,7 +77,6 @@ impl Worker {
             lock: Arc::clone(lock),
             transactions: Transactions::new(cluster, lock.member().to_owned()),
             epoch: None,
-            successor: None,
             in_doubt: false,
             member: None,
         };
@@ -228,8 +225,8 @@ impl Worker {
 
     /// The locks that the member has under this epoch.
     fn require(&mut self, epoch: Epoch) -> Result<BTreeSet<u32>, LogError> {
-        if let Some(holder) = &self.successor {
-            return Err(self.fenced(holder.clone()));
+        if let Some(holder) = self.lock.successor() {
+            return Err(self.fenced(holder));
         }
         match (self.epoch, self.lock.claimed()) {
             (Some(own), Some(locks)) if own == epoch => Ok(locks),
@@ -248,8 +245,7 @@ impl Worker {
             match self.place() {
                 Ok(Place::Mine) => return Ok(()),
                 Ok(Place::Anothers(holder)) => {
-                    self.successor = Some(holder.clone());
-                    self.lock.changed();
+                    self.lock.lose(&holder);
                     return Err(self.fenced(holder));
                 }
                 // Thrown out, and nobody came: it joins again by itself.
@@ -278,8 +274,8 @@ impl Worker {
             )));
         }
         let is_whole = self.lock.locks() == Locks::Whole;
-        let other =
-            members.iter().find(|seen| is_whole && seen.holds && Some(&seen.id) != self.member.as_ref());
+        // One that is named like this member may be itself: after an absence it has joined under another id.
+        let other = members.iter().find(|seen| is_whole && seen.holds && !self.is_named_like(&seen.id));
         Ok(match (own, other) {
             (Some(own), _) if own.holds || !is_whole => Place::Mine,
             (_, Some(other)) => Place::Anothers(other.process.clone()),

@@ -11,8 +11,10 @@ pub struct FormatLevel(u16);
 impl FormatLevel {
     /// What release 0.1 wrote: version 1 of every kind that it had.
     pub const FIRST: Self = Self(1);
+    /// The first that has words for models: judge, answers, and the stages that ask.
+    pub const MODELS: Self = Self(3);
     /// The newest versions that this program knows.
-    pub const NEWEST: Self = Self(2);
+    pub const NEWEST: Self = Self::MODELS;
 
     /// Number of levels there are.
     pub(super) const COUNT: usize = Self::NEWEST.0 as usize;

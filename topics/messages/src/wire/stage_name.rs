@@ -22,11 +22,30 @@ pub enum StageName {
     Reporter,
     /// Brings clips that the label lists want and the folder lacks, by the user's command.
     Fetcher,
+    /// Has a model judge whether a clip's class is to be seen and to be heard.
+    Prober,
+    /// Asks a model about samples.
+    Evaluator,
 }
 
 impl StageName {
     /// Every stage, in the order in which a clip meets them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
+        Self::Fetcher,
+        Self::Source,
+        Self::Curator,
+        Self::Decoder,
+        Self::Prober,
+        Self::Gate,
+        Self::Coordinator,
+        Self::Composer,
+        Self::Evaluator,
+        Self::Reporter,
+    ];
+
+    /// The stages of a run without a judge. The prober joins them where the settings name one; the evaluator
+    /// belongs to an evaluation, of which one run may have many.
+    pub const RUN: [Self; 8] = [
         Self::Fetcher,
         Self::Source,
         Self::Curator,
@@ -37,10 +56,17 @@ impl StageName {
         Self::Reporter,
     ];
 
+    /// Whether messages of format level 2 have words for it.
+    pub(crate) fn is_of_level_2(self) -> bool {
+        !matches!(self, Self::Prober | Self::Evaluator)
+    }
+
     /// Name as written in flags, topics and summaries.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fetcher => "fetcher",
+            Self::Prober => "prober",
+            Self::Evaluator => "evaluator",
             Self::Source => "source",
             Self::Curator => "curator",
             Self::Decoder => "decoder",
@@ -72,7 +98,8 @@ impl FromStr for StageName {
 /// A text that names no stage.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no stage: choose from fetcher, source, curator, decoder, gate, coordinator, composer, reporter"
+    "`{text}` is no stage: choose from fetcher, source, curator, decoder, prober, gate, coordinator, composer, \
+     evaluator, reporter"
 )]
 pub struct UnknownStage {
     text: String,

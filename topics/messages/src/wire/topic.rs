@@ -15,12 +15,16 @@ pub enum Topic {
     Curated,
     /// [`crate::ClipDecoded`].
     Decoded,
+    /// [`crate::ClipProbed`].
+    Probed,
     /// [`crate::ClipAccepted`].
     Accepted,
     /// [`crate::PoolSealed`].
     Pools,
     /// [`crate::SampleComposed`].
     Samples,
+    /// [`crate::AnswerGiven`].
+    Answers,
     /// [`crate::RecipeSkipped`].
     Skipped,
     /// [`crate::Rejected`].
@@ -37,15 +41,17 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic that carries messages, in the order in which a clip meets them.
-    pub const MESSAGES: [Self; 13] = [
+    pub const MESSAGES: [Self; 15] = [
         Self::Inputs,
         Self::Fetched,
         Self::Clips,
         Self::Curated,
         Self::Decoded,
+        Self::Probed,
         Self::Accepted,
         Self::Pools,
         Self::Samples,
+        Self::Answers,
         Self::Skipped,
         Self::Rejected,
         Self::DeadLetters,
@@ -70,7 +76,10 @@ impl Topic {
 
     /// Whether clips flow on it, so that it is split by source video; all others have one partition.
     pub fn is_partitioned(self) -> bool {
-        matches!(self, Self::Clips | Self::Curated | Self::Decoded | Self::Accepted | Self::Rejected)
+        matches!(
+            self,
+            Self::Clips | Self::Curated | Self::Decoded | Self::Probed | Self::Accepted | Self::Rejected
+        )
     }
 
     /// Whether only the newest record of a key is kept.
@@ -87,9 +96,11 @@ impl fmt::Display for Topic {
             Self::Clips => f.write_str("clips"),
             Self::Curated => f.write_str("curated"),
             Self::Decoded => f.write_str("decoded"),
+            Self::Probed => f.write_str("probed"),
             Self::Accepted => f.write_str("accepted"),
             Self::Pools => f.write_str("pools"),
             Self::Samples => f.write_str("samples"),
+            Self::Answers => f.write_str("answers"),
             Self::Skipped => f.write_str("skipped"),
             Self::Rejected => f.write_str("rejected"),
             Self::DeadLetters => f.write_str("dead-letters"),

@@ -16,6 +16,10 @@ pub fn published(kind: MessageKind, version: u16) -> Vec<Message> {
         (MessageKind::DeadLetter, 1) => of(kind).into_iter().take(7).collect(),
         (MessageKind::RevisionDeclared, 1) => of(kind).into_iter().take(1).collect(),
         (MessageKind::RecordRequeued, 1) => of(kind).into_iter().take(2).collect(),
+        (MessageKind::Rejected, 2) => of(kind).into_iter().take(33).collect(),
+        (MessageKind::DeadLetter, 2) => of(kind).into_iter().take(8).collect(),
+        (MessageKind::RevisionDeclared, 2) => of(kind).into_iter().take(2).collect(),
+        (MessageKind::RecordRequeued, 2) => of(kind).into_iter().take(3).collect(),
         _ => of(kind),
     }
 }
@@ -53,6 +57,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             vec![
                 revision_declared().into(),
                 RevisionDeclared { number: 3, replays, ..revision_declared() }.into(),
+                judged_revision().into(),
             ]
         }
         MessageKind::RecordRequeued => vec![
@@ -65,13 +70,17 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             .into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Source, clip: None, key: vec![] }.into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Fetcher, clip: None, key: vec![1] }.into(),
+            RecordRequeued { dead_letter: id(9), stage: StageName::Evaluator, clip: None, key: vec![] }
+                .into(),
         ],
         MessageKind::FormatDeclared => vec![FormatDeclared { level: 2 }.into()],
+        MessageKind::ClipProbed => vec![clip_probed().into()],
+        MessageKind::AnswerGiven => vec![answer_given().into(), refused_answer().into()],
     }
 }
 
 /// In the order in which they were published.
-const STAGES: [StageName; 8] = [
+const STAGES: [StageName; 10] = [
     StageName::Source,
     StageName::Curator,
     StageName::Decoder,
@@ -80,6 +89,8 @@ const STAGES: [StageName; 8] = [
     StageName::Composer,
     StageName::Reporter,
     StageName::Fetcher,
+    StageName::Prober,
+    StageName::Evaluator,
 ];
 
 const RECIPES: [Recipe; 7] = [
@@ -100,7 +111,7 @@ const SKIPS: [SkipReason; 5] = [
     SkipReason::ClipTooShort,
 ];
 
-const REASONS: [RejectReason; 33] = [
+const REASONS: [RejectReason; 37] = [
     RejectReason::Unlabelled,
     RejectReason::RepeatedClip,
     RejectReason::ConflictingMedia,
@@ -134,6 +145,10 @@ const REASONS: [RejectReason; 33] = [
     RejectReason::Network,
     RejectReason::TimedOut,
     RejectReason::FetchFailed,
+    RejectReason::NotVisibleAlone,
+    RejectReason::NotAudibleAlone,
+    RejectReason::NotVisibleTogether,
+    RejectReason::NotAudibleTogether,
 ];
 
 fn id(byte: u8) -> RecordId {
@@ -376,5 +391,97 @@ fn revision_declared() -> RevisionDeclared {
         settings: BTreeMap::from([("decoder".into(), settings)]),
         replays: BTreeMap::from([(StageName::Gate, 1)]),
         fingerprints: STAGES.into_iter().take(7).zip((1..).map(|byte| Fingerprint([byte; 8]))).collect(),
+    }
+}
+
+fn judged_revision() -> RevisionDeclared {
+    let mut revision = RevisionDeclared { number: 4, ..revision_declared() };
+    revision.fingerprints.insert(StageName::Prober, Fingerprint([0x66; 8]));
+    revision
+}
+
+fn clip_probed() -> ClipProbed {
+    let answer = |yes_probability: f32| ProbeAnswer {
+        text: Some(if yes_probability > 0.5 { "Yes" } else { "No, hardly" }.into()),
+        is_yes: yes_probability > 0.5,
+        yes_probability: Some(yes_probability),
+        latency_ms: 731,
+        tokens: tokens(),
+    };
+    ClipProbed {
+        id: id(10),
+        decoded: clip_decoded(),
+        judge: "models/judge".into(),
+        identity: "weights 0123".into(),
+        answers: ProbeAnswers {
+            visual_alone: answer(0.9375),
+            audio_alone: answer(0.4375),
+            visual_together: answer(0.75),
+            audio_together: ProbeAnswer {
+                text: None,
+                is_yes: false,
+                yes_probability: None,
+                latency_ms: 0,
+                tokens: Tokens::default(),
+            },
+        },
+    }
+}
+
+fn tokens() -> Tokens {
+    Tokens { prompt: Some(900), text: Some(330), video: Some(320), audio: Some(250), answer: Some(3) }
+}
+
+fn answer_given() -> AnswerGiven {
+    let trace = |byte| TraceParent { trace_id: [byte; 16], span_id: [byte; 8], sampled: true };
+    AnswerGiven {
+        id: id(11),
+        sample: id(6),
+        video: "-0SdAVK79lg".into(),
+        split: Split::Eval,
+        recipe: RecipeName::Misaligned,
+        class_seen: Some("Accordion".into()),
+        classes_heard: vec!["Rain".into()],
+        condition: "misaligned".into(),
+        question: "audio".into(),
+        expected: "Rain".into(),
+        text: Some("rain".into()),
+        problem: None,
+        chosen: Chosen {
+            strict: Some("Rain".into()),
+            first_mentioned: Some("Rain".into()),
+            lenient: Some("Rain".into()),
+        },
+        option_scores: Some(vec![-0.125, -2.25]),
+        yes_probability: None,
+        tokens: tokens(),
+        latency_ms: 1_200,
+        requests: 1,
+        cost_usd: Some(0.001_5),
+        model: "openai:http://localhost:8000/v1#omni".into(),
+        identity: "omni at temperature 0".into(),
+        evaluation: hash(0x50),
+        sample_trace: Some(trace(1)),
+        trace: Some(trace(2)),
+    }
+}
+
+fn refused_answer() -> AnswerGiven {
+    AnswerGiven {
+        recipe: RecipeName::AudioRemoved,
+        classes_heard: vec![],
+        question: "match".into(),
+        expected: "no".into(),
+        text: None,
+        problem: Some("too long".into()),
+        chosen: Chosen::default(),
+        option_scores: None,
+        yes_probability: Some(0.25),
+        tokens: Tokens::default(),
+        requests: 0,
+        cost_usd: None,
+        sample_trace: None,
+        trace: None,
+        ..answer_given()
     }
 }

@@ -202,9 +202,10 @@ impl Input {
     ) -> anyhow::Result<Spent> {
         let settings = bench.config.settings();
         let plan = Plan::built_in("default").context("the default plan is built in")?;
-        let revision = Revision::new(1, &settings, self.classification.contents(&plan), BTreeMap::new());
+        let revision =
+            Revision::new(1, &settings, self.classification.contents(&plan, None), BTreeMap::new());
         let (log_of_tools, page) = (Arc::clone(log), Arc::new(NoPage));
-        let tools = tools(bench.config, out, log_of_tools, revision.clone(), bench.workers()?, page)?;
+        let tools = tools(bench.config, out, log_of_tools, revision.clone(), bench.workers()?, page, None)?;
         let text = |path: &Path| path.display().to_string();
         let list = LabelList { path: text(&self.labels), split: Split::Train };
         let (clips, ontology) = (text(&self.clips), text(&self.ontology));

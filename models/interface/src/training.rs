@@ -1,0 +1,156 @@
+//! What it is to train a model: lessons in, a folder that can be asked out.
+
+use std::{error::Error, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Clip, LocalModel, Stop};
+
+/// A question on a clip and what should be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lesson {
+    /// Its name in errors.
+    pub id: String,
+    /// The prompt.
+    pub question: String,
+    /// What should be answered, word for word.
+    pub answer: String,
+}
+
+/// What is learned from: clips by number, each of a recipe. They are read when they are needed, once a stage.
+pub trait Material: Sync {
+    /// The recipe of each clip; recipes are weighed against each other.
+    fn recipes(&self) -> &[String];
+
+    /// The clips of these numbers, in their order, or why one cannot be read. Some may be read ahead.
+    fn clips(
+        &self,
+        numbers: &[usize],
+    ) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_>;
+
+    /// The lessons on a clip, of one kind of question.
+    ///
+    /// # Errors
+    /// There is no such kind.
+    fn lessons(&self, number: usize, kind: &str) -> Result<Vec<Lesson>, UnknownKind>;
+
+    /// Every text that a model trained from nothing should have words for.
+    fn texts(&self) -> Vec<String>;
+}
+
+/// A kind of question that nothing is known of.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("there are no lessons of the kind `{kind}`: there are {known}")]
+pub struct UnknownKind {
+    /// As it was given.
+    pub kind: String,
+    /// The kinds there are.
+    pub known: String,
+}
+
+/// What a training begins with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// Nothing: a tiny model is made.
+    Nothing,
+    /// A model that gets an adapter.
+    Model(LocalModel),
+}
+
+/// A training.
+#[derive(Debug, Clone)]
+pub struct Training {
+    /// What it begins with.
+    pub base: Base,
+    /// Its settings, a file in TOML; without one those built in for such a base.
+    pub recipe: Option<PathBuf>,
+    /// Recipes of clips that are learned from, where the settings shall not say.
+    pub recipes: Option<Vec<String>>,
+    /// Seed of all that is random, where the settings shall not say.
+    pub seed: Option<u64>,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// Where the result is put, and what it needs to go on after an interruption.
+    pub out: PathBuf,
+    /// When it is to stop, after the step it is at.
+    pub stop: Stop,
+}
+
+/// How far a training is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// Clips were taken in.
+    Taken {
+        /// So many.
+        clips: usize,
+        /// Of so many.
+        of: usize,
+    },
+    /// A step was taken.
+    Step(LearnedStep),
+}
+
+/// What a step did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LearnedStep {
+    /// Part of the training, the first is 1.
+    pub part: usize,
+    /// Its number in the part, the first is 1.
+    pub step: u64,
+    /// Steps of the part.
+    pub of: u64,
+    /// Mean surprise of a token of its answers, in nats, before the step.
+    pub loss: f64,
+    /// Rate.
+    pub lr: f64,
+}
+
+/// What a training came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trained {
+    /// The folder of the checkpoint or the adapter.
+    pub folder: PathBuf,
+    /// What `--model` takes to ask it.
+    pub model: String,
+    /// Its identity, as answers name it.
+    pub identity: String,
+    /// Steps of all parts.
+    pub steps: u64,
+    /// Losses of all steps, a line of JSON each.
+    pub losses: PathBuf,
+}
+
+/// Why a training ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainingError {
+    /// It was told to stop. The same again goes on from the last kept state.
+    #[error("the training was interrupted at step {step} of {of}; the same command goes on from there")]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Steps there are.
+        of: u64,
+    },
+    /// No clip is of a recipe that is learned from.
+    #[error("there is nothing to learn from: no clip of {wanted}; there are {there}")]
+    NoMaterial {
+        /// Recipes that were wanted.
+        wanted: String,
+        /// Recipes that there are.
+        there: String,
+    },
+    /// A clip that cannot be read or does not fit the model.
+    #[error("clip {number} of {of} cannot be learned from")]
+    Clip {
+        /// Its number, the first is 1.
+        number: usize,
+        /// Clips there are.
+        of: usize,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// Anything else, with the file or the setting that is wrong.
+    #[error(transparent)]
+    Failed(Box<dyn Error + Send + Sync>),
+}

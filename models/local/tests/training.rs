@@ -1,0 +1,293 @@
+//! From pixels and samples to a trained model that answers, and on to a tuned one.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
+
+use std::{error::Error, f32::consts::TAU, fs, path::Path};
+
+use counterpoint_local::{Lessons, OmniModel, train};
+use counterpoint_models::{
+    Base, Clip, Decoding, Frames, Lesson, LocalModel, LocalSettings, Material, Model as _, Progress,
+    Question, Sound, Stop, Trained, Training, TrainingError, UnknownKind,
+};
+use counterpoint_omni::{
+    TinyConfig, device,
+    inputs::{template::SYSTEM, tiny, tokenizer::Tokenizer},
+    set_threads,
+};
+
+const CLASSES: [&str; 2] = ["Cat", "Rain"];
+const QUESTIONS: [&str; 2] = ["Which class is seen?", "Which class is heard?"];
+
+/// A model of some ten thousand parameters, trained in seconds.
+const SMALL: &str = r#"
+tiny = { width = 48, layers = 2, tower_width = 32, tower_layers = 1 }
+
+[[parts]]
+kind = "full"
+recipes = ["audio_removed", "frames_zeroed"]
+rate = 4e-3
+batch = 8
+accumulation = 1
+length = { steps = 60 }
+
+[[parts]]
+kind = "full"
+recipes = ["aligned", "audio_removed", "frames_zeroed"]
+rate = 4e-3
+batch = 8
+accumulation = 1
+length = { steps = 60 }
+"#;
+
+const TUNING: &str = r#"
+rate = 4e-3
+batch = 8
+accumulation = 1
+length = { steps = 30 }
+keep_every = 7
+
+[kind.lora]
+targets = "all-linear"
+"#;
+
+/// Two seconds of red, of blue or of black.
+fn picture(class: Option<usize>) -> Frames {
+    let pixel = class.map_or([0; 3], |class| [[200, 40, 40], [40, 40, 200]][class]);
+    Frames::new(pixel.repeat(4 * 56 * 56), [4, 56, 56], 2.0).unwrap()
+}
+
+/// Two seconds of a low or a high tone.
+fn tone(class: usize) -> Sound {
+    let pitch = [300.0, 3000.0][class];
+    let tone = (0..32_000).map(|sample| 0.5 * (TAU * pitch * sample as f32 / 16_000.0).sin());
+    Sound::new(tone.collect(), 16_000).unwrap()
+}
+
+fn empty(content: usize) -> Clip {
+    Clip::new(format!("{content:064x}").parse().unwrap())
+}
+
+/// Every pair of a picture, or none, and a sound, or none.
+struct Clips {
+    recipes: Vec<String>,
+    streams: Vec<(Option<usize>, Option<usize>)>,
+}
+
+impl Clips {
+    fn new() -> Self {
+        let choices = [None, Some(0), Some(1)];
+        let streams: Vec<_> = choices
+            .iter()
+            .flat_map(|seen| choices.map(|heard| (*seen, heard)))
+            .filter(|streams| *streams != (None, None))
+            .collect();
+        let recipe = |streams: &(Option<usize>, Option<usize>)| match streams {
+            (None, _) => "frames_zeroed",
+            (_, None) => "audio_removed",
+            (seen, heard) if seen == heard => "aligned",
+            _ => "misaligned",
+        };
+        Self { recipes: streams.iter().map(|streams| recipe(streams).to_owned()).collect(), streams }
+    }
+
+    fn clip(&self, number: usize) -> Clip {
+        let (seen, heard) = self.streams[number];
+        let clip = empty(number).with_frames(picture(seen));
+        heard.into_iter().fold(clip, |clip, heard| clip.with_sound(tone(heard)))
+    }
+}
+
+impl Material for Clips {
+    fn recipes(&self) -> &[String] {
+        &self.recipes
+    }
+
+    fn clips(
+        &self,
+        numbers: &[usize],
+    ) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_> {
+        let clips: Vec<_> = numbers.iter().map(|&number| Ok(self.clip(number))).collect();
+        Box::new(clips.into_iter())
+    }
+
+    fn lessons(&self, number: usize, kind: &str) -> Result<Vec<Lesson>, UnknownKind> {
+        if kind != "class" {
+            return Err(UnknownKind { kind: kind.to_owned(), known: "class".to_owned() });
+        }
+        let (seen, heard) = self.streams[number];
+        let lesson = |(question, class): (&str, Option<usize>)| {
+            let class = CLASSES[class?];
+            Some(Lesson {
+                id: format!("{number} {class}"),
+                question: question.to_owned(),
+                answer: class.to_owned(),
+            })
+        };
+        Ok(QUESTIONS.into_iter().zip([seen, heard]).filter_map(lesson).collect())
+    }
+
+    fn texts(&self) -> Vec<String> {
+        QUESTIONS.into_iter().chain(CLASSES).map(str::to_owned).collect()
+    }
+}
+
+fn training(base: Base, recipe: &str, out: &Path) -> Training {
+    set_threads(1);
+    let path = out.with_extension("toml");
+    fs::write(&path, recipe).unwrap();
+    Training {
+        base,
+        recipe: Some(path),
+        recipes: None,
+        seed: Some(3),
+        device: "cpu".to_owned(),
+        out: out.to_owned(),
+        stop: Stop::new(),
+    }
+}
+
+/// Trains to the end; the losses.
+fn learn(training: &Training) -> (Trained, Vec<f64>) {
+    let mut losses = Vec::new();
+    let mut watch = |progress| {
+        if let Progress::Step(step) = progress {
+            losses.push(step.loss);
+        }
+    };
+    let trained = train(training, &Clips::new(), &mut watch).unwrap();
+    (trained, losses)
+}
+
+fn open(checkpoint: &Path, adapter: Option<&Path>) -> OmniModel {
+    let name = LocalModel { checkpoint: checkpoint.to_owned(), adapter: adapter.map(Path::to_owned) };
+    OmniModel::open(&name, &LocalSettings::default(), "cpu", &Stop::new()).unwrap()
+}
+
+/// How many questions on clips of a recipe are answered well, of how many.
+fn right(model: &mut OmniModel, recipe: &str) -> (usize, usize) {
+    let (clips, options) = (Clips::new(), CLASSES.map(str::to_owned).to_vec());
+    let (mut right, mut asked) = (0, 0);
+    for number in (0..clips.recipes.len()).filter(|&number| clips.recipes[number] == recipe) {
+        let lessons = clips.lessons(number, "class").unwrap();
+        let questions: Vec<_> = lessons
+            .iter()
+            .map(|lesson| Question::options(&lesson.question, options.clone()).unwrap())
+            .collect();
+        let answers = model.ask(&clips.clip(number), &questions, &Decoding::default());
+        asked += answers.len();
+        right += answers
+            .into_iter()
+            .zip(lessons)
+            .filter(|(answer, lesson)| answer.as_ref().unwrap().text == lesson.answer)
+            .count();
+    }
+    (right, asked)
+}
+
+#[test]
+fn a_model_is_trained_from_nothing_and_tuned_and_both_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (base, adapter) = (folder.path().join("base"), folder.path().join("adapter"));
+    let first = training(Base::Nothing, SMALL, &base);
+    let (trained, losses) = learn(&first);
+    assert_eq!((trained.steps, losses.len()), (120, 120));
+    assert_eq!(fs::read_to_string(&trained.losses).unwrap().lines().count(), 120);
+    let mut model = open(&base, None);
+    assert_eq!(model.facts().identity, trained.identity);
+    for recipe in ["aligned", "audio_removed", "frames_zeroed"] {
+        let (right, asked) = right(&mut model, recipe);
+        assert_eq!(right, asked, "{recipe} {losses:?}");
+    }
+
+    // A finished training is not done again, and its folder is no place for another.
+    let (again, losses) = learn(&first);
+    assert_eq!((again, losses.len()), (trained, 0));
+    let other = Training { seed: Some(4), ..first.clone() };
+    let error = train(&other, &Clips::new(), &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("another --out"), "{error}");
+
+    let name = LocalModel { checkpoint: base.clone(), adapter: None };
+    let (tuned, _) = learn(&training(Base::Model(name), TUNING, &adapter));
+    assert_eq!(tuned.model, format!("{}+{}", base.display(), adapter.display()));
+    let mut model = open(&base, Some(&adapter));
+    assert_eq!(model.facts().identity, tuned.identity);
+    assert_eq!(right(&mut model, "aligned"), (4, 4));
+    assert!(!folder.path().join("adapter.training").exists());
+}
+
+#[test]
+fn a_training_that_is_stopped_goes_on_to_the_same_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = SMALL.replace("steps = 60", "steps = 8");
+    let (whole, _) = learn(&training(Base::Nothing, &small, &folder.path().join("whole")));
+    let halting = training(Base::Nothing, &small, &folder.path().join("halting"));
+    let mut halts = 0;
+    let halted = loop {
+        let stop = Stop::new();
+        let attempt = Training { stop: stop.clone(), ..halting.clone() };
+        let mut steps = 0;
+        let mut watch = |progress| {
+            steps += usize::from(matches!(progress, Progress::Step(_)));
+            if steps == 3 {
+                stop.set();
+            }
+        };
+        match train(&attempt, &Clips::new(), &mut watch) {
+            Ok(trained) => break trained,
+            Err(TrainingError::Stopped { .. }) => halts += 1,
+            Err(error) => panic!("{error}"),
+        }
+    };
+    assert_eq!(halts, 5);
+    let weights = |trained: &Trained| fs::read(trained.folder.join("model.safetensors")).unwrap();
+    assert!(weights(&whole) == weights(&halted), "the weights differ");
+    assert_eq!(whole.identity, halted.identity);
+}
+
+#[test]
+fn settings_that_cannot_work_are_told_by_their_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |base: Base, recipe: &str| {
+        let training = training(base, recipe, &folder.path().join("out"));
+        let error = train(&training, &Clips::new(), &mut |_| {}).unwrap_err();
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
+    };
+    let tuned = || Base::Model(LocalModel { checkpoint: folder.path().to_owned(), adapter: None });
+    for (base, recipe, wanted) in [
+        (Base::Nothing, TUNING.to_owned(), "from nothing"),
+        (tuned(), SMALL.to_owned(), "kind.lora"),
+        (tuned(), "rank = 8".to_owned(), "unknown field `rank`"),
+        (Base::Nothing, SMALL.replace("aligned", "alined"), "alined"),
+        (Base::Nothing, SMALL.replace("[[parts]]", "[[parts]]\nquestions = [\"shape\"]"), "shape"),
+        (Base::Nothing, SMALL.replace("rate = 4e-3", "rate = -1.0"), "rate is -1"),
+        (Base::Nothing, SMALL.replace("width = 48", "width = 50"), "num_attention_heads"),
+    ] {
+        let error = refused(base, &recipe);
+        assert!(error.contains(wanted), "{wanted}: {error}");
+    }
+    let missing = Training {
+        recipe: Some("nowhere.toml".into()),
+        ..training(Base::Nothing, SMALL, &folder.path().join("x"))
+    };
+    let error = train(&missing, &Clips::new(), &mut |_| {}).unwrap_err().to_string();
+    assert!(error.contains("nowhere.toml") && error.contains("tiny-tuning"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_learned_from_is_refused() {
+    let texts = [QUESTIONS[0], SYSTEM];
+    let tokenizer = Tokenizer::from_json(&tiny::learn(&texts, 600).unwrap(), Path::new("tiny")).unwrap();
+    let config = TinyConfig::default().thinker(&tokenizer).unwrap();
+    let mut lessons = Lessons::featured(tokenizer, config, &device("cpu").unwrap());
+    assert!(lessons.take(&empty(0)).is_err());
+    let slow = Sound::new(vec![0.0; 8_000], 8_000).unwrap();
+    let error = lessons.take(&empty(0).with_sound(slow)).unwrap_err().to_string();
+    assert!(error.contains("8000"), "{error}");
+    let narrow = Frames::new(vec![0; 2 * 20 * 20 * 3], [2, 20, 20], 2.0).unwrap();
+    assert!(lessons.take(&empty(0).with_frames(narrow)).is_err());
+}

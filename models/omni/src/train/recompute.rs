@@ -1,0 +1,66 @@
+//! The gradient of a batch without remembering what is inside layers ("gradient checkpointing", arXiv 1604.06174):
+//! states between layers are kept, and each layer is computed again when its gradient is due.
+//!
+//! burn recomputes single operations at best; what fills the memory are the layers' wide inner states.
+
+use burn::{Tensor, module::Module, tensor::Gradients};
+
+use super::{Answers, examples::Batch};
+use crate::{error::ModelError, thinker::Model};
+
+impl Model {
+    /// Sum of the surprise of a batch's answers, times `scale`; the gradients of it go to `found`.
+    pub(super) fn surprise_gradients(
+        &self,
+        batch: &Batch,
+        scale: f64,
+        recompute: bool,
+        mut found: impl FnMut(Gradients),
+    ) -> Result<Tensor<1>, ModelError> {
+        let embeddings = batch.embed(self)?;
+        let turns =
+            self.turns(&batch.sequences.iter().map(|sequence| &sequence.positions).collect::<Vec<_>>());
+        let turns = turns.in_numbers_of(&embeddings);
+        let text = &self.thinker().text;
+        let surprise = |answers: &Answers, states: Tensor<3>| {
+            answers.surprise(self, text.norm.forward(states)).mul_scalar(scale)
+        };
+        if !recompute {
+            let states = text.layers.iter().fold(embeddings, |states, layer| layer.forward(states, &turns));
+            let loss = surprise(&batch.answers, states);
+            found(loss.backward());
+            return Ok(loss.inner());
+        }
+        let frozen = text.layers.iter().map(Module::valid);
+        let mut states = vec![embeddings.clone().inner()];
+        for layer in frozen {
+            let before = states[states.len() - 1].clone();
+            states.push(layer.forward(before, &turns));
+        }
+        let leaf = |states: Tensor<3>| Tensor::from_inner(states).require_grad();
+        let pass = |loss: &Tensor<1>, input: &Tensor<3>, found: &mut dyn FnMut(Gradients)| {
+            let mut gradients = loss.backward();
+            let gradient = input.grad_remove(&mut gradients);
+            found(gradients);
+            gradient
+        };
+        let Some(last) = states.pop().map(leaf) else {
+            return Err(ModelError::input("a model without layers"));
+        };
+        let loss = surprise(&batch.answers, last.clone());
+        let mut gradient = pass(&loss, &last, &mut found);
+        // The sum of outputs times their gradient has the same gradient as the loss.
+        let towards = |output: Tensor<3>, gradient: Tensor<3>| (output * Tensor::from_inner(gradient)).sum();
+        for (layer, before) in text.layers.iter().zip(states).rev() {
+            let Some(after) = gradient else { break };
+            let input = leaf(before);
+            let output = layer.forward(input.clone(), &turns);
+            gradient = pass(&towards(output, after), &input, &mut found);
+        }
+        // Without parameters of their own, embeddings end here.
+        if let Some(gradient) = gradient.filter(|_| embeddings.is_tracked()) {
+            found(towards(embeddings, gradient).backward());
+        }
+        Ok(loss.inner())
+    }
+}

@@ -1,0 +1,300 @@
+//! Models asked about the samples of a run, by files of answers whose scores are known beforehand.
+
+use std::{collections::BTreeMap, fs, path::PathBuf};
+
+use counterpoint_tests::{
+    out::text,
+    program::{Ended, Program, until},
+    workplace::{CLASSES, Workplace},
+};
+use serde_json::{Value, json};
+
+/// A run that has ended, and models of its samples.
+struct Desk {
+    workplace: Workplace,
+}
+
+impl Desk {
+    fn new() -> Self {
+        let workplace = Workplace::with_clips(16);
+        workplace.run().run().done();
+        Self { workplace }
+    }
+
+    /// Samples of a split and of these recipes.
+    fn samples(&self, split: &str, recipes: &[&str]) -> Vec<Value> {
+        let all = self.workplace.out().samples().into_iter();
+        all.filter(|sample| {
+            sample["split"] == split && recipes.iter().any(|recipe| sample["recipe"] == *recipe)
+        })
+        .collect()
+    }
+
+    /// Writes what a model answers to the picture and the sound question on every sample; its name.
+    fn model(&self, name: &str, answer: impl Fn(&Value, &str) -> Value) -> String {
+        let options: Vec<&str> = {
+            let mut classes: Vec<_> = CLASSES.iter().map(|(class, _)| *class).collect();
+            classes.sort_unstable();
+            classes
+        };
+        let mut lines = String::new();
+        for sample in self.workplace.out().samples() {
+            for stream in ["visual", "audio"] {
+                let question = format!(
+                    "Which class best describes the {stream} content of this video? Options: {}. Answer using a \
+                     single class name.",
+                    options.join(", ")
+                );
+                let line = json!({"sample": sample["sample"], "question": question, "answer": answer(&sample, stream)});
+                lines.push_str(&format!("{line}\n"));
+            }
+        }
+        let path = self.workplace.path(&format!("{name}.jsonl"));
+        fs::write(&path, lines).unwrap();
+        format!("file:{}", path.display())
+    }
+
+    fn evaluate(&self, model: &str, out: &str) -> Program {
+        Program::counterpoint(["evaluate", "--model", model, "--samples"])
+            .with([self.workplace.path("out")])
+            .with(["--out".into(), self.workplace.path(out)])
+    }
+
+    fn replay(&self, model: &str) -> Program {
+        Program::counterpoint(["replay", "--checkpoint", model, "--out"]).with([self.workplace.path("out")])
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.workplace.path(name)
+    }
+
+    fn answers(&self, out: &str) -> Vec<Value> {
+        let text = fs::read_to_string(self.path(out).join("answers.jsonl")).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+/// The class of a stream, or of the host where it was taken away: what a forced choice is to name.
+fn truth(sample: &Value, stream: &str) -> Value {
+    let host = sample["lineage"]["host"]["class"].clone();
+    let class = if stream == "visual" { &sample["class_seen"] } else { &sample["class_heard"] };
+    if class.is_null() { host } else { class.clone() }
+}
+
+fn sees_only(sample: &Value, _: &str) -> Value {
+    truth(sample, "visual")
+}
+
+fn share(score: &Value, name: &str) -> f64 {
+    score[name].as_f64().unwrap_or_else(|| panic!("{name} in {score}"))
+}
+
+#[test]
+fn a_model_that_only_looks_is_told_from_one_that_listens_and_the_change_is_listed() {
+    let desk = Desk::new();
+    let looks = desk.model("looks", sees_only);
+    let knows = desk.model("knows", truth);
+    let scores = desk.evaluate(&looks, "looks").with(["--json"]).run().done().json();
+    let written: Value =
+        serde_json::from_str(&fs::read_to_string(desk.path("looks/scores.json")).unwrap()).unwrap();
+    assert_eq!(scores, written);
+    let misaligned = desk.samples("eval", &["misaligned"]).len() as u64;
+    assert!(misaligned >= 6, "{misaligned}");
+    for (condition, question, right) in [
+        ("aligned", "visual", 1.0),
+        ("aligned", "audio", 1.0),
+        ("misaligned", "visual", 1.0),
+        ("misaligned", "audio", 0.0),
+        ("audio_removed", "visual", 1.0),
+        ("frames_zeroed", "audio", 1.0),
+    ] {
+        let score = &scores[condition][question];
+        for measure in ["accuracy_strict", "accuracy_lenient", "accuracy_first_mentioned", "macro", "micro"] {
+            assert_eq!(share(score, measure), right, "{condition} {question} {measure}");
+        }
+        assert_eq!(score["baselines"]["chance"], 0.25);
+        assert_eq!(score["constant_answer"], Value::Null);
+        let interval = &score["interval"];
+        assert!(
+            interval[0].as_f64().unwrap() <= right && right <= interval[1].as_f64().unwrap(),
+            "{interval}"
+        );
+    }
+    let heard = &scores["misaligned"]["audio"];
+    assert_eq!(heard["n"], misaligned);
+    assert_eq!((share(&heard["selection"], "visual"), share(&heard["selection"], "audio")), (1.0, 0.0));
+    assert_eq!(heard["baselines"]["single_stream"], 1.0);
+    assert_eq!(scores["evaluation"]["unanswered"], 0);
+    let page = fs::read_to_string(desk.path("looks/scores.html")).unwrap();
+    assert!(page.contains("misaligned, audio") && page.contains("<svg class=\"plot\""));
+
+    // What was answered is a model itself.
+    let again = format!("file:{}", desk.path("looks/answers.jsonl").display());
+    let same = desk.evaluate(&again, "again").with(["--json"]).run().done().json();
+    assert_eq!(same["misaligned"], scores["misaligned"]);
+
+    // The newest model before was the one read from answers; its answers are those of the first.
+    let told = desk.replay(&knows).with(["--json"]).run().done().json();
+    assert_eq!(text(&told["previous"]), again);
+    assert_eq!(told["flips"], misaligned);
+    let compared = &told["comparisons"]["misaligned"]["audio"];
+    assert_eq!(
+        (&compared["gained"], &compared["lost"], &compared["n"]),
+        (&json!(misaligned), &json!(0), &json!(misaligned))
+    );
+    assert_eq!((share(compared, "before"), share(compared, "after")), (0.0, 1.0));
+    let flips = fs::read_to_string(desk.path("out/flips.csv")).unwrap();
+    let mut rows = flips.lines();
+    assert_eq!(rows.next(), Some("sample,condition,question,expected,before,after,right_before,right_after"));
+    for row in rows.by_ref() {
+        let fields: Vec<_> = row.split(',').collect();
+        assert_eq!((&fields[1..3], &fields[6..]), (&["misaligned", "audio"][..], &["false", "true"][..]));
+        assert_eq!(fields[3], fields[5]);
+    }
+    assert_eq!(flips.lines().count() as u64, 1 + misaligned);
+    let table = desk.replay(&knows).run().done().stdout;
+    assert!(table.contains("misaligned") && table.contains("flips.csv"), "{table}");
+
+    // The run's own records are none the worse for it.
+    desk.workplace.out().audit();
+}
+
+#[test]
+fn a_killed_evaluation_goes_on_and_answers_each_question_once() {
+    let desk = Desk::new();
+    let knows = desk.model("knows", truth);
+    let undisturbed = desk.model("undisturbed", truth);
+    desk.evaluate(&undisturbed, "undisturbed").run().done();
+    // Stands still in the middle until it is killed.
+    let points = "evaluator::work=10*off->pause";
+    let running = desk.evaluate(&knows, "knows").failing(points).start();
+    until("some answers are there", || {
+        desk.workplace.out().records()["answers"] > desk.answers("undisturbed").len() as u64
+    });
+    running.kill();
+    running.wait();
+    assert!(!desk.path("knows/answers.jsonl").exists());
+    desk.evaluate(&knows, "knows").run().done();
+    let told = |out: &str| -> BTreeMap<String, (Value, Value)> {
+        let answers = desk.answers(out);
+        let keyed: BTreeMap<_, _> = answers
+            .iter()
+            .map(|row| {
+                let key = format!("{} {} {}", row["sample"], row["condition"], row["asked"]);
+                (key, (row["answer"].clone(), row["right"].clone()))
+            })
+            .collect();
+        assert_eq!(keyed.len(), answers.len(), "each once");
+        keyed
+    };
+    assert_eq!(told("knows"), told("undisturbed"));
+    assert_eq!(desk.workplace.out().records()["answers"], 2 * desk.answers("knows").len() as u64);
+}
+
+#[test]
+fn what_cannot_be_asked_is_told_with_what_to_do() {
+    let desk = Desk::new();
+    let knows = desk.model("knows", truth);
+    let expect =
+        |program: Program, code: i32, words: &[&str]| -> Ended { program.run().ended_with(code, words) };
+    let gone = format!("file:{}", desk.path("gone.jsonl").display());
+    expect(desk.evaluate(&gone, "x"), 1, &["gone.jsonl", "cannot be read"]);
+    expect(desk.evaluate(&knows, "x").with(["--conditions", "sideways"]), 2, &["sideways", "misaligned"]);
+    let suite = |body: &str| {
+        fs::write(desk.path("suite.toml"), body).unwrap();
+        desk.evaluate(&knows, "x").with(["--suite".into(), desk.path("suite.toml")])
+    };
+    expect(suite("ask = []"), 2, &["the suite asks nothing"]);
+    expect(
+        suite("[[ask]]\nconditions = [\"mixup\"]\nquestions = [\"match\"]\n"),
+        2,
+        &["question `match` has no right answer under condition `mixup`"],
+    );
+    expect(
+        suite("options = [\"Cat\"]\n[[ask]]\nconditions = [\"aligned\"]\nquestions = [\"visual\"]\n"),
+        1,
+        &["1 classes to choose from", "at least 2"],
+    );
+    let nowhere = Program::counterpoint(["evaluate", "--model", &knows, "--samples"])
+        .with([desk.path("nowhere")])
+        .with(["--out".into(), desk.path("x")]);
+    expect(nowhere, 1, &["nowhere"]);
+    // One line of the model is missing: that answer is, and is wrong.
+    let lines = fs::read_to_string(desk.path("knows.jsonl")).unwrap();
+    let misaligned = desk.samples("eval", &["misaligned"]);
+    let victim = text(&misaligned[0]["sample"]);
+    let kept: String =
+        lines.lines().filter(|line| !line.contains(&victim)).map(|line| format!("{line}\n")).collect();
+    fs::write(desk.path("lacking.jsonl"), kept).unwrap();
+    let lacking = format!("file:{}", desk.path("lacking.jsonl").display());
+    let scores =
+        desk.evaluate(&lacking, "lacking").with(["--json", "--conditions", "misaligned"]).run().done().json();
+    let score = &scores["misaligned"]["audio"];
+    let n = misaligned.len() as f64;
+    assert_eq!((score["missing"].as_u64(), share(score, "accuracy_strict")), (Some(1), (n - 1.0) / n));
+    assert!(text(&scores["evaluation"]["warnings"][0]).contains("have no answer"));
+}
+
+#[test]
+fn runs_without_samples_of_the_split_or_with_one_class_are_refused() {
+    let workplace = Workplace::new();
+    for number in [0, 8] {
+        workplace.add_good(number);
+    }
+    workplace.run().run().done();
+    let model = workplace.path("model.jsonl");
+    fs::write(&model, "").unwrap();
+    let evaluate = || {
+        Program::counterpoint(["evaluate", "--model", &format!("file:{}", model.display()), "--samples"])
+            .with([workplace.path("out")])
+            .with(["--out".into(), workplace.path("x")])
+    };
+    // Both clips are of train, and both of one class.
+    evaluate().run().ended_with(1, &["no samples of split eval", "--split"]);
+    evaluate().with(["--split", "train"]).run().ended_with(1, &["1 classes to choose from"]);
+}
+
+#[test]
+fn predictions_on_a_question_file_are_scored() {
+    let folder = tempfile::tempdir().unwrap();
+    let (qa, predictions) = (folder.path().join("qa.jsonl"), folder.path().join("predictions.jsonl"));
+    let questions = [
+        ("audio", "Cat", "Dog"),
+        ("visual", "Cat", "Dog"),
+        ("audio", "Rain", "Door"),
+        ("visual", "Rain", "Door"),
+    ];
+    let lines = questions.iter().enumerate().map(|(number, (kind, answer, target))| {
+        json!({"qid": number + 1, "video": "v.mp4", "type": kind, "prompt": "?", "answer": answer, "injected_target": target})
+    });
+    fs::write(&qa, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+    let said = [
+        json!({"qid": 1, "prediction": "dog"}),
+        json!({"qid": 2, "prediction": "It is a cat."}),
+        json!({"qid": 3, "prediction": "rain"}),
+    ];
+    fs::write(&predictions, said.map(|line| format!("{line}\n")).concat()).unwrap();
+    let score =
+        || Program::counterpoint(["score", "--qa"]).with([&qa]).with(["--predictions"]).with([&predictions]);
+    let lenient = score().with(["--json"]).run().done().json();
+    assert_eq!(
+        (share(&lenient["overall"], "accuracy"), share(&lenient["overall"], "attack_success_rate")),
+        (0.5, 0.25)
+    );
+    assert_eq!(
+        (share(&lenient["audio"], "accuracy"), share(&lenient["audio"], "attack_success_rate")),
+        (0.5, 0.5)
+    );
+    assert_eq!(
+        (share(&lenient["visual"], "accuracy"), lenient["visual"]["missing"].as_u64()),
+        (0.5, Some(1))
+    );
+    let strict = score().with(["--json", "--match", "strict"]).run().done().json();
+    assert_eq!(share(&strict["visual"], "accuracy"), 0.0);
+    let table = score().run().done().stdout;
+    assert!(table.contains("50.00 %") && table.contains("25.00 %"), "{table}");
+    fs::write(&predictions, "no json\n").unwrap();
+    score().run().ended_with(1, &["predictions.jsonl line 1"]);
+    fs::remove_file(&predictions).unwrap();
+    score().run().ended_with(1, &["cannot read the file of predictions"]);
+}
