@@ -11,7 +11,9 @@
 //!
 //! A followed input never comes to rest for long, so where nothing but followed inputs wait, pools are
 //! sealed when the input says so: when enough clips are accepted, or when it was offered with the word to
-//! seal. [`RunFinished`] follows each such pool, and names the inputs that have ended by then.
+//! seal. [`RunFinished`] follows each such pool, and names the inputs that have ended by then. A followed input
+//! ends with the clips as they come to rest or, where they never do, when a later one stands for it: what the
+//! later one counts includes its clips. So however long an input is followed, one of it waits.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +39,9 @@ use crate::{
 
 const STAGE: StageName = StageName::Coordinator;
 
+/// Inputs that one record names: few enough for its size, and for the state that holds them until then.
+const NAMED: usize = 256;
+
 /// See the module.
 #[derive(Debug)]
 pub struct Coordinator {
@@ -61,7 +66,7 @@ struct Tally {
     accepted: u64,
     rejected: u64,
     dead: i64,
-    /// Sealed inputs that no [`RunFinished`] has named.
+    /// Sealed inputs that end when the clips come to rest; of followed ones only the newest.
     inputs: Vec<RecordId>,
     /// Newest sealed generation of each split.
     generations: BTreeMap<String, u32>,
@@ -80,6 +85,12 @@ struct Tally {
     /// Whether something was sealed whose end is not told yet.
     #[serde(default)]
     owed: bool,
+    /// The followed one of `inputs`.
+    #[serde(default)]
+    followed: Option<RecordId>,
+    /// Followed inputs that a later one stands for, as far as no [`RunFinished`] has named them.
+    #[serde(default)]
+    superseded: Vec<RecordId>,
 }
 
 /// Listings of pools to be sealed, as bytes.
@@ -129,24 +140,22 @@ impl Coordinator {
         self.tally.generations.get(split.as_str()).copied().unwrap_or(0)
     }
 
-    fn dead(&mut self, letter: &DeadLetter) {
+    /// Counts a letter; the input whose seal will never be read because of it, if there is one. What that
+    /// input brought ends by itself, and the next input's seal counts it; whoever waits for it need not.
+    fn dead(&mut self, letter: &DeadLetter) -> Option<RecordId> {
+        self.tally.dead += 1;
         match letter.stage {
             StageName::Curator
             | StageName::Decoder
             | StageName::Prober
             | StageName::Gate
             | StageName::Coordinator => {
-                self.tally.dead += 1;
                 if let Some(clip) = clip_of(letter) {
                     self.ended(clip);
-                }
-                if let Some(Message::PoolComposed(composed)) = own(letter) {
-                    self.tally.composing.retain(|pool| *pool != composed.pool);
                 }
             }
             // The pool's clips have ended; only their samples are missing until it is put back.
             StageName::Composer => {
-                self.tally.dead += 1;
                 // One entry only: where the word that it was put back was read first, there are two.
                 let composing = &mut self.tally.composing;
                 if let Some(place) = composing.iter().position(|pool| pool.0.as_slice() == letter.key) {
@@ -154,10 +163,31 @@ impl Coordinator {
                 }
             }
             // An evaluation is no part of the run, and its letters are of no stage that is read here.
-            StageName::Fetcher | StageName::Source | StageName::Reporter | StageName::Evaluator => {
-                self.tally.dead += 1;
-            }
+            StageName::Fetcher | StageName::Source | StageName::Reporter | StageName::Evaluator => {}
         }
+        input_of(letter)
+    }
+
+    /// Takes a letter in and, if it is its own, what it could not read, as far as a run would wait for that
+    /// for ever. A letter of its own may be about one before: reading it seals pools, and dies of that as well.
+    fn learn(&mut self, letter: &DeadLetter) -> Option<RecordId> {
+        let mut cut_off = self.dead(letter);
+        let mut given_up = own(letter);
+        while let Some(Message::DeadLetter(inner)) = given_up {
+            cut_off = self.dead(&inner);
+            given_up = own(&inner);
+        }
+        match given_up {
+            Some(Message::InputSealed(sealed)) => return Some(sealed.input),
+            Some(Message::PoolComposed(composed)) => self.composed(composed.pool),
+            Some(Message::RecordRequeued(requeued)) => self.requeued(&requeued),
+            _ => {}
+        }
+        cut_off
+    }
+
+    fn composed(&mut self, pool: RecordId) {
+        self.tally.composing.retain(|composing| *composing != pool);
     }
 
     /// Undoes [`Self::dead`], in whichever order the two are read.
@@ -165,7 +195,14 @@ impl Coordinator {
         self.tally.dead -= 1;
         match (requeued.stage, requeued.clip, requeued.key.as_slice().try_into()) {
             (StageName::Composer, _, Ok(pool)) => self.tally.composing.push(RecordId(pool)),
-            (StageName::Fetcher | StageName::Source | StageName::Composer | StageName::Reporter, ..)
+            (
+                StageName::Fetcher
+                | StageName::Source
+                | StageName::Composer
+                | StageName::Reporter
+                | StageName::Evaluator,
+                ..,
+            )
             | (_, None, _) => {}
             (_, Some(clip), _) => {
                 self.tally.ended -= 1;
@@ -175,13 +212,21 @@ impl Coordinator {
     }
 
     fn input_sealed(&mut self, sealed: &InputSealed) {
-        self.tally.found = sealed.total;
-        self.tally.found_ids = sealed.total_ids;
-        self.tally.following =
-            sealed.follow.is_some() && (self.tally.following || self.tally.inputs.is_empty());
-        self.tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
-        self.tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
-        self.tally.inputs.push(sealed.input);
+        let tally = &mut self.tally;
+        // One that was put back may know of fewer clips than one that was read before.
+        if sealed.total >= tally.found {
+            (tally.found, tally.found_ids) = (sealed.total, sealed.total_ids);
+        }
+        tally.following = sealed.follow.is_some() && (tally.following || tally.inputs.is_empty());
+        tally.seal_clips = sealed.follow.map_or(0, |follow| follow.seal_clips);
+        tally.due |= sealed.follow.is_some_and(|follow| follow.seal);
+        if sealed.follow.is_some()
+            && let Some(before) = tally.followed.replace(sealed.input)
+        {
+            tally.inputs.retain(|input| *input != before);
+            tally.superseded.push(before);
+        }
+        tally.inputs.push(sealed.input);
     }
 
     /// Whether every clip has ended.
@@ -230,11 +275,16 @@ impl Coordinator {
 
     /// Ends what has ended: all inputs, if no clip is on its way.
     fn finish_ended(&mut self, effects: &mut Effects) {
-        let inputs = match self.is_at_rest() {
-            true => std::mem::take(&mut self.tally.inputs),
-            false => Vec::new(),
-        };
+        let mut inputs = std::mem::take(&mut self.tally.superseded);
+        if self.is_at_rest() {
+            inputs.append(&mut self.tally.inputs);
+            self.tally.followed = None;
+        }
         (self.tally.due, self.tally.owed) = (false, false);
+        while inputs.len() > NAMED {
+            let rest = inputs.split_off(NAMED);
+            self.finish(std::mem::replace(&mut inputs, rest), effects);
+        }
         self.finish(inputs, effects);
     }
 
@@ -293,6 +343,12 @@ impl Stage for Coordinator {
                 self.tally = read_state(STAGE, entry)?;
             }
         }
+        // Written before one followed input stood for those before it.
+        if self.tally.following && self.tally.followed.is_none() {
+            self.tally.followed = self.tally.inputs.pop();
+            let earlier = std::mem::replace(&mut self.tally.inputs, Vec::from_iter(self.tally.followed));
+            self.tally.superseded.extend(earlier);
+        }
         let is_unsealed = |member: &&PoolMember| member.generation > self.generation(member.split);
         self.unsealed = self.members.values().filter(is_unsealed).count() as u64;
         Ok(())
@@ -314,27 +370,25 @@ impl Stage for Coordinator {
                 self.tally.rejected += 1;
                 self.ended(rejected.clip);
             }
+            // Put back for this stage, which has learned it from its own letter.
+            Message::DeadLetter(_) | Message::RecordRequeued(_)
+                if record.received.headers.reader.is_some() => {}
             Message::DeadLetter(letter) => {
-                self.dead(letter);
-                let unsealed = match own(letter) {
-                    Some(Message::InputSealed(sealed)) => Some(sealed.input),
-                    _ => input_of(letter),
-                };
-                if let Some(input) = unsealed {
-                    // The input's seal will never be read. What it brought ends by itself, and the next
-                    // input's seal counts it; whoever waits for this one need not.
+                if let Some(input) = self.learn(letter) {
                     self.finish(vec![input], &mut effects);
                 }
             }
             Message::RecordRequeued(requeued) => self.requeued(requeued),
             Message::InputSealed(sealed) => self.input_sealed(sealed),
-            Message::PoolComposed(PoolComposed { pool, .. }) => {
-                self.tally.composing.retain(|composing| composing != pool);
-            }
+            Message::PoolComposed(PoolComposed { pool, .. }) => self.composed(*pool),
             Message::RunFinished(_) => {}
             other => return Err(StageError::unexpected(STAGE, other)),
         }
         match self.next() {
+            Next::Wait if self.tally.superseded.len() >= NAMED => {
+                let ended = self.tally.superseded.drain(..NAMED).collect();
+                self.finish(ended, &mut effects);
+            }
             Next::Wait => {}
             Next::Seal => return Ok(Step::Work(StoreListings(self.unsealed_pools()?))),
             Next::Finish => self.finish_ended(&mut effects),
@@ -368,3 +422,6 @@ impl Stage for Coordinator {
         Ok(effects)
     }
 }
+
+#[cfg(test)]
+mod tests;

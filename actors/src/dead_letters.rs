@@ -70,13 +70,17 @@ pub async fn list(log: &dyn TopicLog) -> Result<Waiting, LogError> {
     Ok(waiting)
 }
 
-/// The clip that a letter is about. What the fetcher did not get or the source turned away never was one, though its records name
-/// it in the same place.
+/// The clip that ends with a letter, which is about one of its own records. What the fetcher did not get or
+/// the source turned away never was a clip, though its records name it in the same place, and so do letters
+/// and words that it was put back.
 pub(crate) fn clip_of(letter: &DeadLetter) -> Option<RecordId> {
-    let is_file = letter.topic == Topic::Rejected.to_string()
-        && matches!(Message::decode(&letter.raw), Ok(Message::Rejected(file))
-            if matches!(file.stage, StageName::Fetcher | StageName::Source));
-    letter.clip.filter(|_| !is_file)
+    let is_of_clip = match Topic::parse(&letter.topic) {
+        Some(Topic::Clips | Topic::Curated | Topic::Decoded | Topic::Accepted) => true,
+        Some(Topic::Rejected) => !matches!(Message::decode(&letter.raw), Ok(Message::Rejected(file))
+            if matches!(file.stage, StageName::Fetcher | StageName::Source)),
+        _ => false,
+    };
+    letter.clip.filter(|_| is_of_clip)
 }
 
 /// The input that goes no further because of a letter: the stage that was to read it gave up on it. Each

@@ -14,6 +14,7 @@
 mod clock;
 mod command;
 mod outcomes;
+mod tried;
 mod wanted;
 
 use std::{
@@ -30,8 +31,9 @@ use counterpoint_messages::{
     StageName, Topic,
 };
 
+pub use self::{clock::Failed, tried::tried};
 use self::{
-    clock::{Failed, Pace, backoff_ms},
+    clock::{Pace, backoff_ms},
     command::Ended,
     outcomes::Outcomes,
     wanted::{Wanted, WantedRow},
@@ -50,6 +52,8 @@ use crate::{
 const ROWS_A_PART: u64 = 64;
 /// Characters of what a command said that a record keeps.
 const SAID: usize = 300;
+/// Failures of unknown kind that the word on an input quotes.
+const QUOTED: usize = 3;
 
 const STAGE: StageName = StageName::Fetcher;
 
@@ -236,7 +240,7 @@ impl Fetcher {
                     (reason.into(), last_line(exit, &said))
                 }
             };
-            let failed = self.failed_again(&key, reason, fetching.now_ms);
+            let failed = self.failed_again(&key, reason, &detail, fetching.now_ms);
             if failed.retry_at_ms.is_none() {
                 effects.outputs.push(self.reject(&fetching.wanted.rows[place], reason, detail));
             }
@@ -264,7 +268,7 @@ impl Fetcher {
     }
 
     /// What is remembered of a row that failed once more.
-    fn failed_again(&self, key: &str, reason: RejectReason, now_ms: i64) -> Failed {
+    fn failed_again(&self, key: &str, reason: RejectReason, said: &str, now_ms: i64) -> Failed {
         use RejectReason::{Age, Gone, Private, Region, TooLarge, TooManyRequests};
         let before = self.failed.get(key).map_or(0, |failed| failed.attempts);
         // That too many ask says nothing about this clip.
@@ -272,7 +276,8 @@ impl Fetcher {
         let is_for_ever = matches!(reason, Gone | Private | Region | Age | TooLarge)
             || attempts >= self.settings.max_attempts;
         let wait = backoff_ms(self.first_wait_ms(), attempts.max(1), self.seed, key);
-        Failed { attempts, reason, retry_at_ms: (!is_for_ever).then(|| later(now_ms, wait)) }
+        let retry_at_ms = (!is_for_ever).then(|| later(now_ms, wait));
+        Failed { attempts, reason, retry_at_ms, said: said.to_owned() }
     }
 
     fn reject(&self, row: &WantedRow, reason: RejectReason, detail: String) -> Output {
@@ -298,6 +303,7 @@ impl Fetcher {
         let mut missing: BTreeMap<String, BTreeMap<RejectReason, u64>> = BTreeMap::new();
         let mut retry_at_ms: Option<i64> = None;
         let mut waiting = 0_u64;
+        let mut quoted = Vec::new();
         let open_at = self.pace.open_at(fetching.now_ms, self.settings.per_minute);
         for (row, _) in fetching.wanted.rows.iter().zip(&fetching.came).filter(|(_, came)| !**came) {
             let failed = self.failed.get(&row.key());
@@ -309,6 +315,15 @@ impl Fetcher {
                 && let Some(at) = at
             {
                 waiting += 1;
+                let failed = failed.filter(|failed| failed.reason == RejectReason::FetchFailed);
+                if let Some(Failed { said, .. }) = failed
+                    && quoted.len() < QUOTED
+                {
+                    quoted.push(format!(
+                        "{} could not be fetched, for a reason that no rule of fetcher.outcomes knows: {said}",
+                        row.video
+                    ));
+                }
                 retry_at_ms = Some(retry_at_ms.map_or(at, |earliest| earliest.min(at)));
             }
         }
@@ -320,6 +335,7 @@ impl Fetcher {
                  or with --follow"
             ));
         }
+        explanations.extend(quoted);
         if fetching.wanted.unnameable > 0 {
             let rows = fetching.wanted.unnameable;
             explanations.push(format!("rows whose video cannot be a file name, never fetched: {rows}"));

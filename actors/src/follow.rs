@@ -22,6 +22,7 @@ use crate::{
     revision::Revision,
     settings::{FollowSettings, SourceSettings},
     source::{files::MediaEntry, settling::Moment},
+    stage::Process,
 };
 
 /// Pause between two looks, in lengths of a look.
@@ -162,7 +163,8 @@ impl Follower {
     async fn make(&self, standing: &mut Standing, seal: bool) -> Result<(), LogError> {
         let settle_ms = u64::try_from(self.settings.settle().as_millis()).unwrap_or(u64::MAX);
         let follow = Follow { settle_ms, seal_clips: self.settings.seal_clips, seal };
-        let id = self.offer.make(&*self.log, Some(follow), standing.nonce, Moment::now().wall_ms).await?;
+        let now_ms = Moment::now().wall_ms;
+        let id = self.offer.make(&*self.log, Some(follow), standing.nonce, &Process::this(), now_ms).await?;
         let now = Instant::now();
         standing.opened(id);
         if seal {

@@ -300,8 +300,8 @@ pub struct Offer {
 
 impl Offer {
     /// Hands the input to the source, to be read once and as it lies there, and returns its id; an earlier
-    /// one of the same paths that the source has not read to its end is taken up again instead. `now_ms` is
-    /// the time, in milliseconds since 1970.
+    /// one of the same paths that the source has not read to its end is taken up again instead. `by` is the
+    /// process that offers it, `now_ms` the time, in milliseconds since 1970.
     ///
     /// # Errors
     /// If the log cannot be read or written.
@@ -309,6 +309,7 @@ impl Offer {
         &self,
         log: &dyn TopicLog,
         revision: &Revision,
+        by: &Process,
         now_ms: i64,
     ) -> Result<RecordId, LogError> {
         let (inputs, later) = offered(log).await?;
@@ -316,7 +317,7 @@ impl Offer {
         let is_unread = |input: &&InputOffered| !sealed.contains(&input.id) && self.is_of(input);
         match inputs.iter().find(is_unread) {
             Some(input) => Ok(input.id),
-            None => self.make(log, None, (inputs.len() + later.len()) as u64, now_ms).await,
+            None => self.make(log, None, (inputs.len() + later.len()) as u64, by, now_ms).await,
         }
     }
 
@@ -326,21 +327,26 @@ impl Offer {
             && input.follow.is_none()
     }
 
-    /// Writes the offer; `nonce` counts those before it.
+    /// Writes the offer; `nonce` counts those before it that the process knows of. Another may offer the same at
+    /// the same time, as an input of its own.
     pub(crate) async fn make(
         &self,
         log: &dyn TopicLog,
         follow: Option<Follow>,
         nonce: u64,
+        by: &Process,
         offered_at_ms: i64,
     ) -> Result<RecordId, LogError> {
         let Self { clips, labels, ontology, fetch } = self.clone();
+        let session = by.session();
         let id = Cause {
             stage: StageName::Source,
             transform: 1,
             settings: Fingerprint::default(),
             inputs: &[],
-            detail: &format!("input {nonce} {offered_at_ms} {clips} {labels:?} {ontology} {follow:?}"),
+            detail: &format!(
+                "input {nonce} {session} {offered_at_ms} {clips} {labels:?} {ontology} {follow:?}"
+            ),
         }
         .id();
         let input = InputOffered { id, clips, labels, ontology, nonce, offered_at_ms, follow, fetch };

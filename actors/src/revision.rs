@@ -47,34 +47,15 @@ impl Revision {
     ) -> Self {
         let stages = stages(settings.prober.judge.is_some());
         let settings = by_stage(settings, contents);
-        let mut fingerprints = BTreeMap::new();
-        let mut above = Fingerprint::default();
-        for stage in stages.into_iter().filter(|stage| *stage != StageName::Fetcher) {
-            let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
-            hasher.update(&above.0);
-            hasher.update(stage.as_str().as_bytes());
-            // A composer that starts again needs its pools sealed again: the coordinator ends the run only
-            // when the pools that it sealed are composed.
-            let decisive: &[StageName] = match stage {
-                StageName::Coordinator => &[StageName::Coordinator, StageName::Composer],
-                _ => &[stage],
-            };
-            for stage in decisive {
-                hasher.update(&transform(*stage).to_le_bytes());
-                hasher.update(&replays.get(stage).copied().unwrap_or(0).to_le_bytes());
-            }
-            for (name, value) in settings.get(stage.as_str()).into_iter().flatten() {
-                for part in [name, value] {
-                    hasher.update(&(part.len() as u64).to_le_bytes());
-                    hasher.update(part.as_bytes());
-                }
-            }
-            let mut fingerprint = Fingerprint::default();
-            hasher.finalize_xof().fill(&mut fingerprint.0);
-            fingerprints.insert(stage, fingerprint);
-            above = fingerprint;
-        }
+        let fingerprints = fingerprints(stages, &settings, &replays);
         Self { declared: RevisionDeclared { number, settings, replays, fingerprints } }
+    }
+
+    /// Whether the stages of this program make of the revision's inputs what it has made of them, byte for byte;
+    /// those of another release may have other transforms.
+    pub fn is_of_this_release(&self) -> bool {
+        fingerprints(self.stages(), &self.declared.settings, &self.declared.replays)
+            == self.declared.fingerprints
     }
 
     /// A revision as it was declared.
@@ -135,6 +116,42 @@ impl Revision {
         }
         differences
     }
+}
+
+/// Names of the stages: each is a hash of its settings and transform and of those above it.
+fn fingerprints(
+    stages: Vec<StageName>,
+    settings: &BTreeMap<String, BTreeMap<String, String>>,
+    replays: &BTreeMap<StageName, u32>,
+) -> BTreeMap<StageName, Fingerprint> {
+    let mut fingerprints = BTreeMap::new();
+    let mut above = Fingerprint::default();
+    for stage in stages.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+        let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
+        hasher.update(&above.0);
+        hasher.update(stage.as_str().as_bytes());
+        // A composer that starts again needs its pools sealed again: the coordinator ends the run only
+        // when the pools that it sealed are composed.
+        let decisive: &[StageName] = match stage {
+            StageName::Coordinator => &[StageName::Coordinator, StageName::Composer],
+            _ => &[stage],
+        };
+        for stage in decisive {
+            hasher.update(&transform(*stage).to_le_bytes());
+            hasher.update(&replays.get(stage).copied().unwrap_or(0).to_le_bytes());
+        }
+        for (name, value) in settings.get(stage.as_str()).into_iter().flatten() {
+            for part in [name, value] {
+                hasher.update(&(part.len() as u64).to_le_bytes());
+                hasher.update(part.as_bytes());
+            }
+        }
+        let mut fingerprint = Fingerprint::default();
+        hasher.finalize_xof().fill(&mut fingerprint.0);
+        fingerprints.insert(stage, fingerprint);
+        above = fingerprint;
+    }
+    fingerprints
 }
 
 /// The stages of a run. A judge changes nothing for runs without one, whose records and fingerprints stay theirs.
@@ -216,6 +233,17 @@ mod tests {
         }
         assert_eq!(after.differences(&before), ["gate.motion_min was 0.0005, is 0.25"]);
         assert!(!after.is_same_as(&before));
+    }
+
+    #[test]
+    fn a_revision_of_other_transforms_is_told_from_ours_whatever_its_settings() {
+        let mut settings = Settings::default();
+        settings.gate.motion_min = 0.25;
+        let ours = Revision::new(3, &settings, CONTENTS, [(StageName::Gate, 2)].into());
+        assert!(ours.is_of_this_release());
+        let mut earlier = ours;
+        earlier.declared.fingerprints.insert(StageName::Composer, Fingerprint([1; 8]));
+        assert!(!earlier.is_of_this_release());
     }
 
     #[test]

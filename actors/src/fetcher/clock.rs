@@ -16,6 +16,9 @@ pub struct Failed {
     pub reason: RejectReason,
     /// When it may be tried again, in milliseconds since 1970; `None` for never.
     pub retry_at_ms: Option<i64>,
+    /// How the last one ended, for people.
+    #[serde(default)]
+    pub said: String,
 }
 
 /// What holds for all rows.

@@ -1,6 +1,7 @@
 //! Runs a user's fetch command: without a shell, in a process group of its own, within its time and size.
 
 use std::{
+    convert::Infallible,
     ffi::OsString,
     fs::{self, File, Metadata, Permissions},
     io::{self, Read},
@@ -8,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
+        Arc,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -16,6 +18,7 @@ use std::{
 };
 
 use counterpoint_log::process::Process;
+use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use walkdir::WalkDir;
@@ -27,7 +30,8 @@ use crate::settings::FetcherSettings;
 const LOOK: Duration = Duration::from_millis(50);
 /// Bytes of stderr that are kept, from its end.
 const KEPT: usize = 16 << 10;
-/// How long to wait for the rest of stderr once the command and its group are dead.
+/// How long to wait for the rest of stderr once the command and its group are dead: a process that left the
+/// group may hold it open for as long as it likes.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Begin of the names of folders that are fetched into, one for each command; hidden, so nobody reads them. The
 /// fetcher's process follows, which tells others whether it still wants them.
@@ -122,7 +126,7 @@ fn run(
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()?;
-    let said = listen(&mut child);
+    let said = Said::listen(&mut child);
     let begun = Instant::now();
     let ended = loop {
         if let Some(status) = child.try_wait()? {
@@ -154,7 +158,7 @@ fn run(
             if status.success() && length > 0 {
                 return Ok(Ended::Fetched);
             }
-            let mut said = said.recv_timeout(LAST_WORDS).unwrap_or_default();
+            let mut said = said.to_the_end();
             if status.success() {
                 said.push_str("it ended well and wrote no file to {path}");
             }
@@ -181,21 +185,39 @@ fn fill(settings: &FetcherSettings, row: &WantedRow, path: &Path) -> Vec<OsStrin
     settings.command.iter().map(argument).collect()
 }
 
-/// Keeps the end of what a child writes to stderr, and gives it when the child has closed it.
-fn listen(child: &mut Child) -> mpsc::Receiver<String> {
-    let (sender, receiver) = mpsc::sync_channel(1);
-    if let Some(mut stderr) = child.stderr.take() {
-        thread::spawn(move || {
-            let (mut kept, mut bytes) = (Vec::new(), [0; 4096]);
-            while let Ok(count @ 1..) = stderr.read(&mut bytes) {
-                kept.extend_from_slice(bytes.get(..count).unwrap_or_default());
-                kept.drain(..kept.len().saturating_sub(KEPT));
-            }
-            // Nobody waits for it where the command was killed.
-            let _ = sender.send(String::from_utf8_lossy(&kept).into_owned());
-        });
+/// The end of what a child writes to stderr.
+struct Said {
+    kept: Arc<Mutex<Vec<u8>>>,
+    /// Cut off when nobody holds stderr any more.
+    closed: mpsc::Receiver<Infallible>,
+}
+
+impl Said {
+    fn listen(child: &mut Child) -> Self {
+        let (open, closed) = mpsc::channel();
+        let said = Self { kept: Arc::default(), closed };
+        if let Some(mut stderr) = child.stderr.take() {
+            let kept = Arc::clone(&said.kept);
+            thread::spawn(move || {
+                let _open = open;
+                let mut bytes = [0; 4096];
+                while let Ok(count @ 1..) = stderr.read(&mut bytes) {
+                    let mut kept = kept.lock();
+                    kept.extend_from_slice(bytes.get(..count).unwrap_or_default());
+                    let excess = kept.len().saturating_sub(KEPT);
+                    kept.drain(..excess);
+                }
+            });
+        }
+        said
     }
-    receiver
+
+    /// All of it, or what there is after a moment.
+    fn to_the_end(&self) -> String {
+        // Either answer means that there is nothing more to wait for.
+        let _ = self.closed.recv_timeout(LAST_WORDS);
+        String::from_utf8_lossy(&self.kept.lock()).into_owned()
+    }
 }
 
 fn kill_group(leader: u32) {
@@ -306,6 +328,14 @@ mod tests {
             r#"cd "$(dirname "$1")" && mkdir parts && head -c 2000 /dev/zero > parts/1 && sleep 600"#;
         assert_eq!(fetch_by(script, folder.path()), Ended::TooLarge);
         assert!(names(folder.path()).is_empty());
+    }
+
+    #[test]
+    fn what_a_command_said_is_kept_though_something_it_started_holds_its_stderr() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = "setsid sleep 4 & sleep 0.3; echo 'unheard of' >&2; exit 9";
+        let Ended::Failed { exit, said } = fetch_by(script, folder.path()) else { panic!("it failed") };
+        assert_eq!((exit, said.as_str()), (Some(9), "unheard of\n"));
     }
 
     /// The text of a process that has ended.

@@ -1,6 +1,6 @@
 //! What a failed fetch command meant, told from its exit code and what it wrote to stderr.
 
-use std::time::Duration;
+use std::{sync::LazyLock, time::Duration};
 
 use regex_lite::{Regex, RegexBuilder};
 
@@ -24,11 +24,18 @@ const KNOWN: [(&str, FetchReason); 7] = [
     (r"returned error: 429", FetchReason::TooManyRequests),
 ];
 
-/// Rules by which failures are told apart.
+/// Exit code and words by which a reason is recognised.
+type Rule = (Option<i32>, Option<Regex>, FetchReason);
+
+/// [`KNOWN`], built once: a stage is built anew for each of its lives.
+static BUILT_IN: LazyLock<Vec<Rule>> =
+    LazyLock::new(|| KNOWN.iter().map(|(says, reason)| (None, pattern(says), *reason)).collect());
+static RETRY_AFTER: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"retry.?after\D{0,4}(\d{1,6})"));
+
+/// Rules by which failures are told apart: the user's, then the built-in ones.
 #[derive(Debug, Clone)]
 pub struct Outcomes {
-    rules: Vec<(Option<i32>, Option<Regex>, FetchReason)>,
-    retry_after: Option<Regex>,
+    users: Vec<Rule>,
 }
 
 /// In any case, and in the size that such a rule may have.
@@ -38,26 +45,24 @@ fn pattern(text: &str) -> Option<Regex> {
 }
 
 impl Outcomes {
-    /// The user's rules, then the built-in ones.
+    /// With these rules of the user.
     pub fn new(users: &[FetchOutcome]) -> Self {
-        let users = users.iter().map(|rule| (rule.exit, rule.says.as_deref(), rule.reason));
-        let known = KNOWN.iter().map(|(says, reason)| (None, Some(*says), *reason));
-        let rules = users.chain(known).map(|(exit, says, reason)| (exit, says.and_then(pattern), reason));
-        Self { rules: rules.collect(), retry_after: pattern(r"retry.?after\D{0,4}(\d{1,6})") }
+        let users = users.iter().map(|rule| (rule.exit, rule.says.as_deref().and_then(pattern), rule.reason));
+        Self { users: users.collect() }
     }
 
     /// The first rule that fits.
     pub fn reason(&self, exit: Option<i32>, stderr: &str) -> FetchReason {
-        let fits = |rule: &&(Option<i32>, Option<Regex>, FetchReason)| {
+        let fits = |rule: &&Rule| {
             rule.0.is_none_or(|code| exit == Some(code))
                 && rule.1.as_ref().is_none_or(|says| says.is_match(stderr))
         };
-        self.rules.iter().find(fits).map_or(FetchReason::Unknown, |rule| rule.2)
+        self.users.iter().chain(&*BUILT_IN).find(fits).map_or(FetchReason::Unknown, |rule| rule.2)
     }
 
     /// How long the other side asks to be left alone, if it says so: `Retry-After: 120`.
     pub fn retry_after(&self, stderr: &str) -> Option<Duration> {
-        let found = self.retry_after.as_ref()?.captures(stderr)?;
+        let found = RETRY_AFTER.as_ref()?.captures(stderr)?;
         Some(Duration::from_secs(found.get(1)?.as_str().parse().ok()?))
     }
 }

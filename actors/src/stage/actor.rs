@@ -197,3 +197,28 @@ impl Handler<Stop> for StageActor {
         self.stop.send_replace(true);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_that_was_put_back_is_read_by_the_stage_it_is_for_and_no_other() {
+        let [source, coordinator, earlier] = [1, 2, 3].map(|byte| Fingerprint([byte; 8]));
+        let options = StageOptions {
+            fingerprint: coordinator,
+            revision: Arc::new([source, coordinator].into()),
+            instance: String::new(),
+            concurrency: 1,
+            max_records: 1,
+            max_bytes: 1,
+            patience: Duration::ZERO,
+        };
+        let reads = |revision, reader| options.reads(&Headers { revision, reader, ..Headers::default() });
+        assert!(reads(None, None) && reads(Some(source), None) && !reads(Some(earlier), None));
+        for writer in [None, Some(source), Some(earlier)] {
+            assert!(reads(writer, Some(coordinator)));
+            assert!(!reads(writer, Some(source)) && !reads(writer, Some(earlier)));
+        }
+    }
+}

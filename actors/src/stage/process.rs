@@ -58,7 +58,8 @@ impl Process {
         THIS.get_or_init(|| Self::new(&session(), Arc::new(ThisMachine))).clone()
     }
 
-    pub(super) fn session(&self) -> &str {
+    /// Its name.
+    pub(crate) fn session(&self) -> &str {
         &self.session
     }
 

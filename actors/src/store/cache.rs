@@ -145,7 +145,10 @@ impl Cache {
             }
             let Ok(file) = File::open(&path) else { continue };
             let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
-            if locked.is_ok() && fs::remove_file(&path).is_ok() {
+            // Removed between the opening and the lock: under this name is another file now, that of somebody
+            // who fetched the object again, and it may be in use.
+            let is_still_there = locked.is_ok() && file.metadata().is_ok_and(|there| there.nlink() > 0);
+            if is_still_there && fs::remove_file(&path).is_ok() {
                 bytes = bytes.saturating_sub(length);
             }
         }

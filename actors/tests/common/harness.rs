@@ -20,7 +20,7 @@ use counterpoint_actors::{
     revision::{Contents, Revision},
     settings::{Effort, FetcherSettings, Settings},
     source::{places::Places, settling::Moment},
-    stage::Fault,
+    stage::{Fault, Process},
     store::Store,
 };
 use counterpoint_core::{
@@ -249,7 +249,7 @@ impl Harness {
 
     /// Offers the folder to the source.
     pub async fn offer(&self, log: &Arc<dyn TopicLog>) -> RecordId {
-        self.offered().once(&**log, &self.revision(), Moment::now().wall_ms).await.unwrap()
+        self.offered().once(&**log, &self.revision(), &Process::this(), Moment::now().wall_ms).await.unwrap()
     }
 
     /// What the source is to read.

@@ -246,3 +246,22 @@ fn a_command_that_is_not_there_ends_the_run_and_says_so() {
     let error = harness.try_run(&memory()).unwrap_err().to_string();
     assert!(error.contains("fetcher") && error.contains("/nowhere/to/be/found"), "{error}");
 }
+
+#[test]
+fn what_the_command_said_is_told_of_a_failure_of_unknown_kind_though_it_is_tried_again() {
+    let harness = downloading(&["unheardofxx"], "echo 'the moon is full' >&2; exit 9");
+    let log = memory();
+    harness.run(&log);
+    let explained = actix::System::new().block_on(async {
+        let records: Vec<_> = log.scan(Topic::Runs).try_collect().await.unwrap();
+        let sealed = records.iter().find_map(|record| match Message::decode(&record.value).unwrap() {
+            Message::InputSealed(sealed) => Some(sealed.explanations),
+            _ => None,
+        });
+        sealed.unwrap()
+    });
+    let told = explained
+        .iter()
+        .any(|line| line.contains("unheardofxx") && line.contains("the moon is full (exit code 9)"));
+    assert!(told, "{explained:?}");
+}

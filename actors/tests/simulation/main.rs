@@ -36,13 +36,20 @@ const SCHEDULES: &str = "SIMULATION_SCHEDULES";
 /// Schedules of the fixed set.
 const FIXED: u64 = 300;
 /// Seeds of the fixed set that found something, and what it was.
-const FOUND: [(u64, &str); 3] = [
+const FOUND: [(u64, &str); 7] = [
     (1795413604247, "the audit did not know the fetcher's dead letters"),
     (1795412258991, "the same; and what the fetcher only passes over ended as if it were the fetcher's"),
     (1795414508161, "a marked attempt that failed counted twice, so a record was given up on after two"),
+    (1795426086141, "a pool's letter that the coordinator could not read kept the run waiting for the pool"),
+    (
+        1795426189095,
+        "an input's letter that the coordinator could not read kept the run waiting for its seal",
+    ),
+    (1795426277866, "a pool's letter again, after panics"),
+    (1795428033849, "a clip's letter, through two of the coordinator's own"),
 ];
 /// Fresh schedules where their number is not given: few, as `make simulate` is where they are hunted.
-const FRESH: u64 = 25;
+const FRESH: u64 = 200;
 /// Schedules within which a broken rule must be noticed.
 const WITHIN: u64 = 300;
 

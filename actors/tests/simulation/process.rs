@@ -135,7 +135,7 @@ impl Start {
                 let offer = Offer { clips, labels: corpus.labels(), ontology, fetch: false };
                 Some(
                     offer
-                        .once(log, revision, self.scheduler.now().as_millis() as i64)
+                        .once(log, revision, &process, self.scheduler.now().as_millis() as i64)
                         .await
                         .map_err(failed)?,
                 )

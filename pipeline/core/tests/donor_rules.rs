@@ -113,3 +113,17 @@ fn the_classes_of_the_synthetic_corpus_are_curated_as_named_and_all_lend_each_ot
     let made = samples(members.collect(), &Plan::from_toml(seven, "seven.toml").unwrap());
     assert_eq!(made.len(), 8 * 8);
 }
+
+#[test]
+fn a_video_that_was_uploaded_again_lends_the_host_no_sound() {
+    let host = || member(1, "Bird", &["/m/015p6"]);
+    let lent = |donor: PoolMember| {
+        let made = samples(vec![host(), donor], &Plan::default());
+        made.iter().filter(|(_, classes)| classes.len() > 1).count()
+    };
+    for (class, mid) in [("Bird", "/m/015p6"), ("Typing", "/m/0316dw")] {
+        let other = member(2, class, &[mid]);
+        assert!(lent(other.clone()) > 0, "{class}");
+        assert_eq!(lent(PoolMember { sound: host().sound, ..other }), 0, "{class}");
+    }
+}

@@ -338,13 +338,13 @@ fn the_ids_of_a_tiny_pool_never_change() {
     assert_eq!(
         first,
         [
-            "aligned 6a017dcb2bc1d6b0bc5a13b1b4e89472",
-            "misaligned ab29b968fb456f99ccd14921995500fe",
-            "swapped skipped 5d65f0231fec4a7a674aeee2c3c42443",
-            "mixup 418b86a4c807ab0360d830422d562bc8",
-            "shift 0b24e0ce4003ab8f93cbd900dbe86400",
-            "audio_removed 8ea4d6e78976ef22b59c6f4b7620e868",
-            "frames_zeroed a1eb954690731d39836fe9ace98619a8",
+            "aligned 5680cf0bba2d1c668a6301a500a0404b",
+            "misaligned c61da0282659f44ec5df71c8fa85a0ac",
+            "swapped skipped 58ec3000269df5e6132149606c20a5bd",
+            "mixup e44f67763f356c876856b790a161169b",
+            "shift 7db2cf3e231bb4191707fc2cc4f55874",
+            "audio_removed 453cd0b4bcb93c8ecf0f3980c8362409",
+            "frames_zeroed 3f2502d1bed36c699e342a664604060d",
         ]
     );
 }

@@ -30,4 +30,5 @@ pub use broker::{Broker, TopicOptions, open, open_existing};
 pub use error::LogError;
 pub use group::{Commit, Epoch, Event, EventStream, Group, Member, Membership, StateEntry};
 pub use record::{Headers, MAX_RECORD_BYTES, Outgoing, Position, Received, RecordStream};
+pub use state_key::StateKey;
 pub use topic_log::{GroupDescription, TopicDescription, TopicLog};

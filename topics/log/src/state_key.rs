@@ -16,11 +16,32 @@ pub(crate) fn encode(fingerprint: Fingerprint, partition: u32, key: &[u8]) -> Ve
     bytes
 }
 
+/// A key of a state topic in its parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StateKey<'a> {
+    /// The group's.
+    pub fingerprint: Fingerprint,
+    /// Partition that the entry belongs to.
+    pub partition: u32,
+    /// The stage's own key.
+    pub key: &'a [u8],
+}
+
+impl<'a> StateKey<'a> {
+    /// Stands for a partition where the entry is the engine's own, and is larger than any.
+    pub const OF_ENGINE: u32 = u32::MAX;
+
+    /// Takes a key apart; `None` where the bytes are no such key.
+    pub fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (fingerprint, rest) = bytes.split_first_chunk()?;
+        let (partition, key) = rest.split_first_chunk()?;
+        Some(Self { fingerprint: Fingerprint(*fingerprint), partition: u32::from_be_bytes(*partition), key })
+    }
+}
+
 /// Partition and own key of a state entry; `None` where the bytes are no such key.
 pub(crate) fn decode(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (prefix, key) = bytes.split_at_checked(PREFIX_BYTES)?;
-    let partition = prefix[8..].try_into().ok()?;
-    Some((u32::from_be_bytes(partition), key))
+    StateKey::parse(bytes).map(|StateKey { partition, key, .. }| (partition, key))
 }
 
 /// First key of a group's state and the first behind it.

@@ -4,11 +4,12 @@ use crate::{RecordId, Split, wire::Unsayable};
 
 /// A person or a schedule hands the source something to read: label lists and a folder of clips.
 ///
-/// The id is the hash of the paths and of `nonce`, so the same command given twice after it finished is
-/// a new input, while a restart of an interrupted one is not.
+/// The id is the hash of the paths, the time, `nonce` and the process that offers it, so the same command given
+/// twice after it finished, or in two processes at once, is a new input; a restart of an interrupted one takes up
+/// the record that is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputOffered {
-    /// Hash of the paths and the nonce.
+    /// Hash of what offered it, see above.
     pub id: RecordId,
     /// Folder that holds the media files, searched with its subfolders; as given by the user.
     pub clips: String,

@@ -2,7 +2,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::RecordId;
 
-/// Every clip of every input offered so far has ended, and every sealed pool is composed.
+/// Inputs have ended: every clip of them, and every pool that was sealed is composed. Of inputs that are followed, which
+/// never end by themselves, also those that a later one stands for.
 ///
 /// Each process of `run` exits on this record; nothing ends by an idle time-out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

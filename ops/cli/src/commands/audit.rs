@@ -23,6 +23,14 @@ pub fn run(out: &Path, common: &Common) -> Outcome {
     let config = Config::load(common)?;
     let (run, evidence) = actix::System::new().block_on(async {
         let run = ExistingRun::open(common, out).await?;
+        if !run.revision.is_of_this_release() {
+            return Err(Failure::Failed(anyhow::anyhow!(
+                "revision {} of {} is of a release whose stages come to other results: audit it with that \
+                 release, or run it again with --new-revision",
+                run.revision.declared.number,
+                out.display()
+            )));
+        }
         let evidence = Evidence::read(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
         Ok::<_, Failure>((run, evidence))
     })?;

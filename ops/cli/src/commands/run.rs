@@ -21,7 +21,7 @@ use counterpoint_actors::{
     revision::{Contents, Revision, stages},
     s3::S3Url,
     source::settling::Moment,
-    stage::Fault,
+    stage::{Fault, Process},
     sweep,
 };
 use counterpoint_log::{Broker, Position, TopicLog};
@@ -425,7 +425,7 @@ async fn wait_target(
     offer: Option<Offer>,
 ) -> anyhow::Result<Option<RecordId>> {
     match offer {
-        Some(offer) => Ok(Some(offer.once(log, revision, Moment::now().wall_ms).await?)),
+        Some(offer) => Ok(Some(offer.once(log, revision, &Process::this(), Moment::now().wall_ms).await?)),
         None => {
             let newest = pipeline::inputs(log).await?.pop();
             match &newest {

@@ -118,7 +118,7 @@ impl Casting {
 
     fn same_class(&self, members: &[PoolMember], host: usize, wanted: usize) -> Vec<(ClassIndex, Turn)> {
         let class = self.kinship.class_of(host);
-        let turns = self.donors.waiting(class).filter(|turn| is_other_video(members, host, turn.2));
+        let turns = self.donors.waiting(class).filter(|turn| is_other_sound(members, host, turn.2));
         turns.map(|turn| (class, turn)).take(wanted).collect()
     }
 
@@ -131,7 +131,7 @@ impl Casting {
 
     /// Whether the donor's sound over the host's picture is a disagreement.
     fn may_disagree(&self, members: &[PoolMember], host: usize, donor: usize) -> bool {
-        is_other_video(members, host, donor) && !self.kinship.members_are_kin(host, donor)
+        is_other_sound(members, host, donor) && !self.kinship.members_are_kin(host, donor)
     }
 
     /// Classes with a donor for the host, used up or not.
@@ -147,12 +147,15 @@ impl Casting {
     /// Donors of the host's own class, used up or not; counted up to `wanted`.
     fn legal_in_class(&self, members: &[PoolMember], host: usize, wanted: usize) -> usize {
         let joined = self.donors.joined(self.kinship.class_of(host));
-        joined.filter(|donor| is_other_video(members, host, *donor)).take(wanted).count()
+        joined.filter(|donor| is_other_sound(members, host, *donor)).take(wanted).count()
     }
 }
 
-fn is_other_video(members: &[PoolMember], host: usize, donor: usize) -> bool {
-    members[host].video != members[donor].video
+/// Whether a donor has another sound than the host. One of the host's source video has not, nor has a video
+/// that was uploaded again: its name is another, its sound the same to the byte.
+fn is_other_sound(members: &[PoolMember], host: usize, donor: usize) -> bool {
+    let (host, donor) = (&members[host], &members[donor]);
+    host.video != donor.video && host.sound.hash != donor.sound.hash
 }
 
 fn lacking_classes(sample: usize, legal: usize) -> SkipReason {

@@ -7,8 +7,8 @@
 //!    in an order that is a hash of seed, host and recipe; inside a class the least used donor comes first,
 //!    and among equals the order is a hash of seed and clip. A donor at the use cap is not asked again, and a few of its uses are kept for
 //!    hosts of its own class.
-//! 3. A donor never comes from the host's source video and, unless the recipe swaps within the class, is
-//!    never kin of the host (see [`Relations`]).
+//! 3. A donor never comes from the host's source video, never has the host's very sound under another name and,
+//!    unless the recipe swaps within the class, is never kin of the host (see [`Relations`]).
 //! 4. What cannot be made is skipped with a reason; the host's other samples are unaffected.
 //!
 //! A host draws only from its own and earlier generations, and earlier generations are replayed before it,
@@ -36,7 +36,7 @@ use casting::{Cast, Casting};
 use kinship::Kinship;
 
 /// Version of the rules above: raised when the same pool, plan and seed give other samples.
-pub const TRANSFORM: u32 = 1;
+pub const TRANSFORM: u32 = 2;
 
 /// One recipe put to one host.
 #[derive(Debug, Clone, PartialEq)]

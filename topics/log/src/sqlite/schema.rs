@@ -192,3 +192,32 @@ fn recognise(file: &LogFile) -> Result<u64, LogError> {
 fn number(header: &[u8], offset: usize) -> Option<i32> {
     header.get(offset..)?.first_chunk().map(|bytes| i32::from_be_bytes(*bytes))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_release_0_1_gets_what_it_lacks_and_that_release_still_writes_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = LogFile::in_folder(folder.path());
+        prepare(&file, &SqliteOptions::default()).unwrap();
+        let log = file.connect().unwrap();
+        log.execute_batch("ALTER TABLE records DROP COLUMN reader").unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| prepare(&file, &SqliteOptions::default()).unwrap());
+            }
+        });
+        // As release 0.1 says it.
+        log.execute(
+            "INSERT INTO records (topic, partition, compacted, key, trace, revision, clip, written_ms, value)
+             VALUES ('clips', 0, 0, x'', NULL, NULL, NULL, 0, x'')",
+            [],
+        )
+        .unwrap();
+        let reader: Option<Vec<u8>> =
+            log.query_row("SELECT reader FROM records", [], |row| row.get(0)).unwrap();
+        assert_eq!(reader, None);
+    }
+}

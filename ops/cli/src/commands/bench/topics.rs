@@ -16,7 +16,7 @@ use counterpoint_actors::{
     revision::Revision,
     settings::FetcherSettings,
     source::settling::Moment,
-    stage::Phase,
+    stage::{Phase, Process},
 };
 use counterpoint_core::plan::Plan;
 use counterpoint_log::{
@@ -210,7 +210,7 @@ impl Input {
         let list = LabelList { path: text(&self.labels), split: Split::Train };
         let (clips, ontology) = (text(&self.clips), text(&self.ontology));
         let offer = Offer { clips, labels: vec![list], ontology, fetch: false };
-        offer.once(&**log, &revision, Moment::now().wall_ms).await?;
+        offer.once(&**log, &revision, &Process::this(), Moment::now().wall_ms).await?;
         let rulebook = &self.classification.rulebook;
         let pipeline = Pipeline {
             settings,
