@@ -17,7 +17,7 @@ use counterpoint_core::{
     media_job::SampleRequest,
     suite::{Options, Suite, SuiteError},
 };
-use counterpoint_log::Broker;
+use counterpoint_log::{Broker, TopicLog};
 use counterpoint_messages::{
     ContentHash, DeadLetter, FormatLevel, RecordId, SampleComposed, Split, StageName, Topic,
 };
@@ -183,14 +183,19 @@ impl Subject {
         let tools =
             Arc::new(Tools::new(store, config.places(), media, loudness, publisher).with_model(model));
         let broker = Broker::of(common.broker.as_deref(), out).map_err(anyhow::Error::from)?;
-        let evaluation = Evaluation {
+        let mut evaluation = Evaluation {
             revision,
             assignment,
+            attempt: 0,
             effort: config.effort.clone(),
             instance: config.topics.instance(&broker),
             log: Arc::clone(&log),
             tools: Arc::clone(&tools),
         };
+        // What was given up on is tried again by a group that has not given up on anything.
+        while !given_up(&*log, &evaluation).await?.is_empty() {
+            evaluation.attempt += 1;
+        }
         let fingerprint = evaluation.fingerprint();
         let mut interrupted = false;
         if !before.open.is_empty() {
@@ -204,6 +209,10 @@ impl Subject {
     }
 }
 
+async fn given_up(log: &dyn TopicLog, evaluation: &Evaluation) -> anyhow::Result<Vec<DeadLetter>> {
+    Ok(evaluation::given_up(log, evaluation.fingerprint()).await?)
+}
+
 /// Opens a model, to be opened anew by itself where it fails.
 pub fn model(
     name: &ModelName,
@@ -213,6 +222,18 @@ pub fn model(
 ) -> anyhow::Result<AskedModel> {
     let (name, config, device) = (name.clone(), config.clone(), common.device.clone());
     Ok(AskedModel::open(move || open(&name, &config, &device, local))?)
+}
+
+/// The model that judges clips, where the settings name one.
+pub fn judge(
+    config: &Config,
+    common: &Common,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<Option<AskedModel>, Failure> {
+    let Some(name) = &config.prober.judge else { return Ok(None) };
+    let parsed = name.parse::<ModelName>();
+    let name = parsed.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))?;
+    Ok(Some(model(&name, config, common, local)?))
 }
 
 /// Asks about the samples that are there now; whether it was interrupted before it had asked about all.
