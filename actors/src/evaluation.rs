@@ -33,6 +33,8 @@ pub struct Evaluation {
     pub revision: Revision,
     /// What is asked, and of whom.
     pub assignment: Arc<Assignment>,
+    /// Counts earlier evaluations of the same that gave up on samples: a new one takes those up again.
+    pub attempt: u32,
     /// How fast and how patiently.
     pub effort: Effort,
     /// Name of this process, stable over restarts.
@@ -71,6 +73,7 @@ impl Evaluation {
         hasher.update(&self.revision.fingerprint(StageName::Composer).0);
         hasher.update(&self.assignment.object.0);
         hasher.update(self.assignment.model.identity.as_bytes());
+        hasher.update(&self.attempt.to_le_bytes());
         let mut fingerprint = Fingerprint::default();
         hasher.finalize_xof().fill(&mut fingerprint.0);
         fingerprint

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use counterpoint_core::{
     media_job::SampleRequest,
-    questions::{Probe, Query, Wording, yes_no},
+    questions::{Probe, Wording, yes_no},
 };
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
@@ -49,9 +49,7 @@ impl Prober {
 
     fn question(&self, probe: Probe, class: &str) -> Result<Question, StageError> {
         let wording = Wording { judge_suffix: self.settings.suffix, ..Wording::default() };
-        // `Singing_bowl` is a name for programs.
-        let query: Query = probe.query(class.replace('_', " "));
-        let question = Question::yes_no(query.text(&[], &wording));
+        let question = Question::yes_no(probe.query(class).text(&[], &wording));
         question.map_err(|error| StageError::Content(error.to_string()))
     }
 }

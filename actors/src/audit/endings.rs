@@ -72,7 +72,7 @@ fn endings(evidence: &Evidence, pools: &Pools) -> BTreeMap<RecordId, Vec<Ended>>
 
 /// Whether a clip whose record on this topic was given up on goes no further.
 fn ends_clips(topic: &str) -> bool {
-    let topics = [Topic::Clips, Topic::Curated, Topic::Decoded, Topic::Accepted];
+    let topics = [Topic::Clips, Topic::Curated, Topic::Decoded, Topic::Probed, Topic::Accepted];
     Topic::parse(topic).is_some_and(|topic| topics.contains(&topic))
 }
 
@@ -117,7 +117,7 @@ fn check_steps(evidence: &Evidence, audit: &mut Audit) {
 }
 
 fn check_unreadable(evidence: &Evidence, audit: &mut Audit) {
-    let read = |topic| !matches!(topic, Topic::Samples | Topic::Skipped | Topic::Revisions);
+    let read = |topic| !matches!(topic, Topic::Samples | Topic::Answers | Topic::Skipped | Topic::Revisions);
     for (topic, partition, position, is_newer) in &evidence.unreadable {
         let is_told = evidence.letters.iter().any(|letter| {
             (Topic::parse(&letter.topic), letter.partition, letter.position)

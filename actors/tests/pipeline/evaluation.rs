@@ -67,6 +67,7 @@ struct Desk {
     asked: Arc<AtomicUsize>,
     opened: Arc<AtomicUsize>,
     splits: Vec<Split>,
+    attempt: u32,
 }
 
 impl Desk {
@@ -75,7 +76,7 @@ impl Desk {
         let log = log(&harness);
         harness.run(&log);
         let (asked, opened) = (Arc::default(), Arc::default());
-        Self { harness, log, asked, opened, splits: vec![Split::Eval] }
+        Self { harness, log, asked, opened, splits: vec![Split::Eval], attempt: 0 }
     }
 
     fn in_memory() -> Self {
@@ -131,6 +132,7 @@ impl Desk {
             let evaluation = Evaluation {
                 revision: self.harness.revision(),
                 assignment,
+                attempt: self.attempt,
                 effort: self.harness.effort.clone(),
                 instance: "test".to_owned(),
                 log: Arc::clone(&self.log),
@@ -331,7 +333,7 @@ fn a_model_that_hears_nothing_of_samples_with_sound_is_refused() {
 
 #[test]
 fn a_sample_on_which_the_model_dies_is_given_up_after_three_attempts_and_the_others_are_answered() {
-    let desk = Desk::in_memory();
+    let mut desk = Desk::in_memory();
     let wanted = wanted(&desk.samples(), &desk.splits);
     let samples = desk.samples();
     let poison = samples
@@ -350,4 +352,10 @@ fn a_sample_on_which_the_model_dies_is_given_up_after_three_attempts_and_the_oth
     assert!(letters[0].reason.contains("the model dies of it"), "{}", letters[0].reason);
     assert_eq!(letters[0].attempts, 3);
     assert!(desk.opened.load(Ordering::Relaxed) >= 3, "it was opened again each time");
+    // A new evaluation takes up again what the one before gave up on, and nothing else.
+    desk.attempt = 1;
+    let before = desk.asked.load(Ordering::Relaxed);
+    let collected = desk.ask("a", None, |_, _, _| Ok(says("Cat"))).unwrap();
+    assert_eq!((collected.answers.len(), collected.open.len()), (wanted, 0));
+    assert_eq!(desk.asked.load(Ordering::Relaxed) - before, 2);
 }

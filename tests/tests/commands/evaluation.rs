@@ -3,9 +3,9 @@
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use counterpoint_tests::{
-    out::text,
+    out::{number, text},
     program::{Ended, Program, until},
-    workplace::{CLASSES, Workplace},
+    workplace::{CLASSES, Workplace, video},
 };
 use serde_json::{Value, json};
 
@@ -297,4 +297,82 @@ fn predictions_on_a_question_file_are_scored() {
     score().run().ended_with(1, &["predictions.jsonl line 1"]);
     fs::remove_file(&predictions).unwrap();
     score().run().ended_with(1, &["cannot read the file of predictions"]);
+}
+
+/// Writes what a judge says of every clip; its name as a model.
+fn judge(workplace: &Workplace, clips: u32, say: impl Fn(u32, &str) -> Value) -> String {
+    let mut lines = String::new();
+    for number in 0..clips {
+        let class = CLASSES[(number / 2) as usize % CLASSES.len()].0;
+        let (seen, heard) = (
+            format!("Is the {class} clearly visible in this video?"),
+            format!("Is the sound of {class} clearly audible in this video?"),
+        );
+        for (recipe, question, probe) in [
+            ("audio_removed", &seen, "visual_alone"),
+            ("frames_zeroed", &heard, "audio_alone"),
+            ("aligned", &seen, "visual_together"),
+            ("aligned", &heard, "audio_together"),
+        ] {
+            let mut line =
+                json!({"sample": format!("{}_30000/{recipe}", video(number)), "question": question});
+            let said = say(number, probe);
+            line.as_object_mut().unwrap().extend(said.as_object().unwrap().clone());
+            lines.push_str(&format!("{line}\n"));
+        }
+    }
+    let path = workplace.path("judge.jsonl");
+    fs::write(&path, lines).unwrap();
+    format!("file:{}", path.display())
+}
+
+#[test]
+fn a_clip_on_which_the_judge_does_not_say_yes_four_times_is_turned_away_with_what_it_said() {
+    let workplace = Workplace::with_clips(10);
+    let yes = json!({"answer": "Yes", "yes_probability": 0.875});
+    let judge = judge(&workplace, 10, |number, probe| match (number, probe) {
+        (2, "visual_alone") => json!({"answer": "No", "yes_probability": 0.4375}),
+        (3, "audio_alone") => json!({"answer": "purple monkey dishwasher"}),
+        (5, "visual_together") => json!({"answer": "No."}),
+        (7, "audio_together") => json!({"answer": null}),
+        _ => yes.clone(),
+    });
+    let run = || workplace.run().env("COUNTERPOINT_PROBER__JUDGE", &judge);
+    run().run().done();
+    let (out, summary) = (workplace.out(), workplace.out().summary());
+    assert_eq!((number(&summary["decoded"]), number(&summary["accepted"])), (10, 6), "{summary:#}");
+    let reasons = ["not_visible_alone", "not_audible_alone", "not_visible_together", "not_audible_together"];
+    for reason in reasons {
+        assert_eq!(number(&summary["rejected"]["gate"][reason]), 1, "{reason}: {summary:#}");
+    }
+    let near = out.reject_of(&video(2));
+    assert!(near.contains("visual_alone: no (44 % yes); audio_alone: yes (88 % yes)"), "{near}");
+    assert!(out.reject_of(&video(3)).contains("neither yes nor no but \"purple monkey dishwasher\""));
+    assert!(out.reject_of(&video(7)).contains("audio_together: nothing"));
+    assert_eq!(out.records()["probed"], 10);
+    let way: Vec<_> = out.way_of(&video(0)).iter().map(|step| text(&step["topic"])).collect();
+    assert_eq!(way[..5], ["clips", "curated", "decoded", "probed", "accepted"], "{way:?}");
+    out.audit();
+
+    // Again, nothing is asked; without the judge, or with another one, it is another revision.
+    run().run().done();
+    assert_eq!(out.records()["probed"], 10);
+    workplace.run().run().ended_with(2, &["prober.judge was", "is not set", "--new-revision"]);
+    let path = workplace.path("judge.jsonl");
+    let lines = fs::read_to_string(&path).unwrap();
+    fs::write(&path, lines.replace("purple monkey dishwasher", "yes")).unwrap();
+    run().run().ended_with(2, &["prober.identity was", "--new-revision"]);
+    run().with(["--new-revision"]).run().done();
+    let summary = out.summary();
+    assert_eq!(number(&summary["accepted"]), 7, "{summary:#}");
+    assert_eq!(out.records()["decoded"], 10, "what the judge does not touch is reused");
+    out.audit();
+
+    fs::remove_file(&path).unwrap();
+    run().run().ended_with(1, &["judge.jsonl", "cannot be read"]);
+    workplace
+        .run()
+        .env("COUNTERPOINT_PROBER__JUDGE", "smoke:x")
+        .run()
+        .ended_with(2, &["prober.judge", "smoke:"]);
 }

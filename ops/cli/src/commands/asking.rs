@@ -203,14 +203,19 @@ impl Subject {
         let own = tools(config, store, Arc::clone(&log), revision.clone(), out)?;
         let tools = Arc::new(own.with_model(model));
         let broker = Broker::of(common.broker.as_deref(), out).map_err(anyhow::Error::from)?;
-        let evaluation = Evaluation {
+        let mut evaluation = Evaluation {
             revision,
             assignment,
+            attempt: 0,
             effort: config.effort.clone(),
             instance: config.topics.instance(&broker),
             log: Arc::clone(&log),
             tools: Arc::clone(&tools),
         };
+        // What was given up on is tried again by a group that has not given up on anything.
+        while !given_up(&*log, &evaluation).await?.is_empty() {
+            evaluation.attempt += 1;
+        }
         let fingerprint = evaluation.fingerprint();
         let mut interrupted = false;
         if !before.open.is_empty() {
@@ -237,6 +242,10 @@ fn tools(
     Ok(Tools::new(store, config.places(), workers(&config.effort)?, loudness, publisher))
 }
 
+async fn given_up(log: &dyn TopicLog, evaluation: &Evaluation) -> anyhow::Result<Vec<DeadLetter>> {
+    Ok(evaluation::given_up(log, evaluation.fingerprint()).await?)
+}
+
 /// Opens a model, to be opened anew by itself where it fails.
 pub fn model(
     name: &ModelName,
@@ -246,6 +255,18 @@ pub fn model(
 ) -> anyhow::Result<AskedModel> {
     let (name, config, device) = (name.clone(), config.clone(), common.device.clone());
     Ok(AskedModel::open(move || open(&name, &config, &device, local))?)
+}
+
+/// The model that judges clips, where the settings name one.
+pub fn judge(
+    config: &Config,
+    common: &Common,
+    local: Option<&'static dyn LocalModels>,
+) -> Result<Option<AskedModel>, Failure> {
+    let Some(name) = &config.prober.judge else { return Ok(None) };
+    let parsed = name.parse::<ModelName>();
+    let name = parsed.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))?;
+    Ok(Some(model(&name, config, common, local)?))
 }
 
 /// Asks about the samples that are there now; whether it was interrupted before it had asked about all.

@@ -119,8 +119,8 @@ pub fn unanswered(asked: &Asked) -> Result<(), Failure> {
     }
     let reason = asked.given_up.last().map_or("it is not known why", |letter| letter.reason.as_str());
     Err(Failure::Failed(anyhow::anyhow!(
-        "{} questions have no answer and are in no score, as their samples failed three times each; the last one: \
-         {reason}",
+        "{} questions have no answer and are in no score, as their samples failed three times each; the same command \
+         tries them again. The last one: {reason}",
         thousands(open as u64)
     )))
 }

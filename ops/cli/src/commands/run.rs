@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::{
-    AskedModel, Tools,
+    Tools,
     follow::Follower,
     held_up::is_held_up,
     later::LaterRecord,
@@ -26,7 +26,6 @@ use counterpoint_actors::{
 };
 use counterpoint_log::{Broker, Position, TopicLog};
 use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
-use counterpoint_models::ModelName;
 use serde::Serialize;
 
 use super::asking;
@@ -153,7 +152,7 @@ pub fn execute(
     fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
     let broker = Broker::of(common.broker.as_deref(), &job.out).map_err(anyhow::Error::from)?;
     let log = open_log(common, &job.out, &config.topics)?;
-    let judge = judge(config, common, local)?;
+    let judge = asking::judge(config, common, local)?;
     let identity = judge.as_ref().map(|judge| judge.facts().clone());
     actix::System::new().block_on(async {
         let contents = classification.contents(&plan, identity.as_ref());
@@ -245,18 +244,6 @@ pub fn republish(job: &Job, config: &Config, common: &Common) -> Result<(), Fail
         published.map_err(|fault| anyhow::anyhow!("the report could not be written: {fault}"))?;
         Ok(())
     })
-}
-
-/// The model that judges clips, where the settings name one.
-fn judge(
-    config: &Config,
-    common: &Common,
-    local: Option<&'static dyn LocalModels>,
-) -> Result<Option<AskedModel>, Failure> {
-    let Some(name) = &config.prober.judge else { return Ok(None) };
-    let parsed = name.parse::<ModelName>();
-    let name = parsed.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))?;
-    Ok(Some(asking::model(&name, config, common, local)?))
 }
 
 /// What the source is to read, as absolute paths: a later run from another folder means the same files.
