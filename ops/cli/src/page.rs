@@ -1,5 +1,7 @@
 //! From a projection of the log to the report page.
 
+mod models;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs::File,
@@ -59,6 +61,7 @@ impl Page for ReportPage {
         let input = tokio::runtime::Handle::current().block_on(newest_input(&*self.log));
         let report = Report {
             head: self.head(input.as_ref(), revision),
+            models: models::models(&tools.publisher.out),
             funnel: funnel(projection),
             lists: input.as_ref().map(|input| self.lists(input)).unwrap_or_default(),
             ontology: ontology(&self.rulebook),

@@ -38,6 +38,26 @@ pub fn percent(part: u64, whole: u64) -> String {
     }
 }
 
+/// A measured share, from 0 to 1, in percent with one decimal.
+pub fn share(value: f64) -> String {
+    format!("{:.1}{NBSP}%", 100.0 * value)
+}
+
+/// Both ends of an interval of shares.
+pub fn interval([low, high]: [f64; 2]) -> String {
+    format!("{:.1} to {}", 100.0 * low, share(high))
+}
+
+/// A difference of shares in percentage points, with its sign.
+pub fn points(difference: f64) -> String {
+    let points = format!("{:.1}", 100.0 * difference.abs());
+    match () {
+        () if points == "0.0" => points,
+        () if difference < 0.0 => format!("\u{2212}{points}"),
+        () => format!("+{points}"),
+    }
+}
+
 /// A number and its unit, kept together, e.g. `9.5 s`.
 pub fn with_unit(number: f64, unit: &str) -> String {
     format!("{}{NBSP}{unit}", decimal(number))
@@ -103,6 +123,14 @@ mod tests {
         assert_eq!(decimal(10.0), "10");
         assert_eq!(decimal(-23.456), "\u{2212}23.46");
         assert_eq!(decimal(-0.001), "0");
+    }
+
+    #[test]
+    fn a_difference_has_a_sign_unless_it_is_none() {
+        assert_eq!(points(0.8244), "+82.4");
+        assert_eq!(points(-0.005), "\u{2212}0.5");
+        assert_eq!(points(-0.0001), "0.0");
+        assert_eq!(interval([0.5, 1.0]), "50.0 to 100.0\u{a0}%");
     }
 
     #[test]

@@ -5,12 +5,14 @@
 
 mod bars;
 mod canvas;
+mod curve;
 mod funnel;
 mod histogram;
 mod matrix;
 
 pub use bars::{Bar, BarScale, bars};
 pub use canvas::{Caption, Ink, PlotError, WIDTH};
+pub use curve::{Curve, CurvePoint, curve};
 pub use funnel::{FunnelStep, funnel};
 pub use histogram::{Axis, Histogram, histogram};
 pub use matrix::{Matrix, matrix};

@@ -3,10 +3,17 @@
 //! Every part may be left empty; the page then says why it is. Counts are counts of clips unless the
 //! name says otherwise.
 
+mod models;
+
 use std::collections::BTreeMap;
 
 use counterpoint_messages::{Recipe, RecipeName, RejectReason, Segment, SkipReason, Split, StageName};
 use serde::{Deserialize, Serialize};
+
+pub use models::{
+    Change, Conflict, Evaluation, Given, Judged, LossPoint, MAX_CONFLICTS, Models, Passed, Planted,
+    TrainingFacts,
+};
 
 use crate::OpenPoint;
 
@@ -15,6 +22,8 @@ use crate::OpenPoint;
 pub struct Report {
     /// What the page is about.
     pub head: Head,
+    /// What models make of the samples; `None` where none was asked.
+    pub models: Option<Models>,
     /// How many clips reached each step, and where the others were lost.
     pub funnel: Funnel,
     /// The label lists the clips came from.

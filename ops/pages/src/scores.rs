@@ -1,10 +1,10 @@
 //! The page of an evaluation: what a model's answers come to, question by question.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     PageError,
-    format::{NBSP, count, spaced},
+    format::{count, interval, share, spaced},
     page,
     plot::{Caption, Matrix, matrix},
 };
@@ -23,7 +23,7 @@ pub struct ScoresReport {
 }
 
 /// Answers to one question under one condition. Shares are from 0 to 1.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ScoreRow {
     /// Condition.
     pub condition: String,
@@ -112,7 +112,7 @@ fn row_of(place: usize, row: &ScoreRow) -> Result<Row, PageError> {
         n: count(row.n),
         missing: count(row.missing),
         strict: share(row.strict),
-        interval: format!("{:.1} to {}", 100.0 * row.interval[0], share(row.interval[1])),
+        interval: interval(row.interval),
         first_mentioned: share(row.first_mentioned),
         lenient: share(row.lenient),
         macro_mean: share(row.macro_mean),
@@ -125,10 +125,6 @@ fn row_of(place: usize, row: &ScoreRow) -> Result<Row, PageError> {
         condition,
         question,
     })
-}
-
-fn share(value: f64) -> String {
-    format!("{:.1}{NBSP}%", 100.0 * value)
 }
 
 #[cfg(test)]

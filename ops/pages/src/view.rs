@@ -4,6 +4,7 @@ mod clips;
 mod coverage;
 mod funnel;
 mod gallery;
+mod models;
 mod ontology;
 mod samples;
 mod settings;
@@ -29,6 +30,7 @@ pub(crate) struct Page {
     seed: u64,
     summary: String,
     facts: Vec<Fact>,
+    models: Option<models::ModelsView>,
     funnel: funnel::FunnelView,
     ontology: ontology::OntologyView,
     clips: clips::ClipsView,
@@ -46,6 +48,14 @@ struct Fact {
     note: String,
 }
 
+/// A plot with its heading and what to see in it.
+#[derive(Debug, Serialize)]
+struct Figure {
+    title: String,
+    note: String,
+    plot: String,
+}
+
 impl Page {
     pub(crate) fn of(report: &Report) -> Result<Self, PageError> {
         let head = &report.head;
@@ -58,6 +68,7 @@ impl Page {
             seed: head.seed,
             summary: summary(report),
             facts: facts(report),
+            models: report.models.as_ref().map(models::ModelsView::of).transpose()?,
             funnel: funnel::FunnelView::of(report)?,
             ontology: ontology::OntologyView::of(&report.ontology),
             clips: clips::ClipsView::of(&report.clips)?,

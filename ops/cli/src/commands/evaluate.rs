@@ -13,9 +13,10 @@ use counterpoint_messages::{AnswerGiven, Chosen, RecipeName, RecordId, Split, To
 use counterpoint_models::ModelName;
 use counterpoint_pages::{
     plot::Matrix,
+    report,
     scores::{ScoreRow, ScoresReport, render},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::asking::{Asked, Subject, model};
@@ -138,8 +139,8 @@ fn suite(arguments: &args::evaluation::Evaluate) -> Result<Suite, Failure> {
     suite.map_err(|error| Failure::usage(error.to_string()))
 }
 
-/// What an evaluation came to.
-#[derive(Serialize)]
+/// What an evaluation came to: `scores.json`.
+#[derive(Serialize, Deserialize)]
 pub struct Told {
     #[serde(flatten)]
     scores: Scores,
@@ -151,10 +152,37 @@ impl Told {
     pub fn scores(&self) -> &Scores {
         &self.scores
     }
+
+    /// What the report of a run shows of it.
+    pub fn reported(self) -> report::Evaluation {
+        let rows = self.rows();
+        let about = self.evaluation;
+        report::Evaluation {
+            model: about.model,
+            identity: about.identity,
+            inquiry: about.inquiry,
+            splits: about.splits.iter().map(|split| split.as_str().to_owned()).collect(),
+            samples: about.samples,
+            questions: about.questions,
+            unanswered: about.unanswered,
+            audio_tokens: about.audio_tokens,
+            warnings: about.warnings,
+            rows,
+        }
+    }
+
+    /// A row a condition and question.
+    fn rows(&self) -> Vec<ScoreRow> {
+        let of_condition = |(condition, by_question): (&String, &BTreeMap<String, Score>)| {
+            let row = |(question, score)| row(condition, question, score, &self.evaluation.options);
+            by_question.iter().map(row).collect::<Vec<_>>()
+        };
+        self.scores.iter().flat_map(of_condition).collect()
+    }
 }
 
 /// What `scores.json` says of the evaluation as a whole.
-#[derive(Serialize)]
+#[derive(Serialize, Deserialize)]
 struct About {
     model: String,
     identity: String,
@@ -312,14 +340,11 @@ fn page(told: &Told) -> ScoresReport {
         ("Identity", about.identity.clone()),
         ("Questions kept as object", about.inquiry.clone()),
     ];
-    let rows = told.scores.iter().flat_map(|(condition, by_question)| {
-        by_question.iter().map(|(question, score)| row(condition, question, score, &about.options))
-    });
     ScoresReport {
         model: about.model.clone(),
         facts: facts.map(|(name, value)| (name.to_owned(), value)).into(),
         warnings: about.warnings.clone(),
-        rows: rows.collect(),
+        rows: told.rows(),
     }
 }
 

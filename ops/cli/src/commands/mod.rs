@@ -9,7 +9,7 @@ mod compose;
 mod curate;
 mod demo;
 mod doctor;
-mod evaluate;
+pub mod evaluate;
 mod inputs;
 mod model;
 mod prepare;

@@ -1,4 +1,5 @@
 use plotters::style::text_anchor::HPos;
+use serde::{Deserialize, Serialize};
 
 use super::canvas::{Caption, Ink, PlotError, WIDTH, block, fitted, line, svg, text, text_width};
 
@@ -10,7 +11,7 @@ const MOST_LABEL: f64 = 130.0;
 const HEAD: i32 = 18;
 
 /// How often each row became each column.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Matrix {
     /// Names of rows and columns, which share them; columns are numbered as the rows are.
     pub names: Vec<String>,

@@ -5,6 +5,7 @@ use crate::{
     format::{count, counted, decimal, percent, spaced, with_unit},
     plot::{Axis, Bar, BarScale, Caption, Histogram, bars, histogram},
     report::{ClassCount, Clips, Limit, Measured, Resolution},
+    view::Figure,
 };
 
 /// Picture sizes that get a bar of their own at most; each has at least 1 % of the clips.
@@ -24,14 +25,6 @@ pub(super) struct ClipsView {
     classes: Vec<String>,
     classes_note: String,
     signal: Vec<Figure>,
-}
-
-/// A plot with its heading and what to see in it.
-#[derive(Debug, Serialize)]
-struct Figure {
-    title: String,
-    note: String,
-    plot: String,
 }
 
 impl ClipsView {
