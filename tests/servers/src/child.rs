@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ServerError;
 
-/// How long a server may take to answer, or to end.
-const PATIENCE: Duration = Duration::from_secs(120);
+/// How long a server may take to answer, or to end, on a machine that has other work to do.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// How long to wait before looking again.
 const PAUSE: Duration = Duration::from_millis(50);
