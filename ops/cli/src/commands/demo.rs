@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn a_folder_keeps_one_corpus() {
         let folder = tempfile::tempdir().unwrap();
-        let first = MadeOf { seed: 0, clips_per_class: 32 };
+        let first = MadeOf { seed: 0, clips_per_class: 32, format: ClipFormat::default() };
         first.check(folder.path()).unwrap();
         fs::write(folder.path().join(MadeOf::FILE), serde_json::to_vec(&first).unwrap()).unwrap();
         first.check(folder.path()).unwrap();

@@ -174,7 +174,9 @@ impl Told {
     /// A row a condition and question.
     fn rows(&self) -> Vec<ScoreRow> {
         let of_condition = |(condition, by_question): (&String, &BTreeMap<String, Score>)| {
-            let row = |(question, score)| row(condition, question, score, &self.evaluation.options);
+            let row = |(question, score): (&String, &Score)| {
+                row(condition, question, score, &self.evaluation.options)
+            };
             by_question.iter().map(row).collect::<Vec<_>>()
         };
         self.scores.iter().flat_map(of_condition).collect()

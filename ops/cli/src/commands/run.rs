@@ -32,9 +32,7 @@ use super::asking;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{
-        Classification, ExistingRun, RevisionChoice, check_store, log_flags, open_log, plan, tools, workers,
-    },
+    context::{Classification, RevisionChoice, check_store, log_flags, open_log, plan, tools, workers},
     local::LocalModels,
     output::{Failure, Outcome, print, print_json, say, thousands},
     page::ReportPage,
@@ -42,6 +40,7 @@ use crate::{
 };
 
 mod following;
+pub mod republishing;
 
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -221,28 +220,6 @@ pub fn execute(
         let mut remarks = projection.input.as_ref().map(remarks).unwrap_or_default();
         remarks.extend(projection.later.iter().map(|record| format!("{record}; the counts lack it")));
         Ok(Finished { summary: projection.summary, remarks, interrupted })
-    })
-}
-
-/// Writes the report of a finished run anew, as what it tells of may have come later.
-pub fn republish(job: &Job, config: &Config, common: &Common) -> Result<(), Failure> {
-    let settings = config.settings();
-    let rules = settings.curator.rules.as_deref().map(Path::new);
-    let classification = Classification::read(&job.ontology, rules)?;
-    actix::System::new().block_on(async {
-        let ExistingRun { log, revision } = ExistingRun::open(common, &job.out).await?;
-        let page = ReportPage {
-            rulebook: Arc::clone(&classification.rulebook),
-            settings,
-            engine: common.broker.clone().unwrap_or_else(|| format!("embedded:{}/topics", job.out.display())),
-            log: Arc::clone(&log),
-        };
-        let media = workers(&config.effort)?;
-        let tools = tools(config, &job.out, log, revision, media, Arc::new(page), None)?;
-        let published = tokio::task::spawn_blocking(move || tools.publisher.publish(&tools)).await;
-        let published = published.context("the report could not be written")?;
-        published.map_err(|fault| anyhow::anyhow!("the report could not be written: {fault}"))?;
-        Ok(())
     })
 }
 

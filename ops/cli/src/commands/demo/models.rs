@@ -18,7 +18,7 @@ use crate::{
     commands::{
         asking::Subject,
         evaluate::{Evaluation, evaluate, tell as tell_scores},
-        run::{republish, tell},
+        run::{republishing::republish, tell},
         train::learn,
     },
     config::Config,
