@@ -24,10 +24,9 @@ use serde::{Deserialize, Serialize};
 use crate::{Lessons, OmniModel, lessons::Part};
 
 /// Settings that are built in, by name.
-const BUILT_IN: [(&str, &str); 4] = [
+const BUILT_IN: [(&str, &str); 3] = [
     ("published", include_str!("../recipes/published.toml")),
     ("tiny", include_str!("../recipes/tiny.toml")),
-    ("tiny-judge", include_str!("../recipes/tiny-judge.toml")),
     ("tiny-tuning", include_str!("../recipes/tiny-tuning.toml")),
 ];
 
