@@ -71,8 +71,7 @@ impl Reader<'_> {
 
     fn json<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
-        let read = serde_json::from_str(&text).map_err(|error| error.to_string());
-        self.noted(name, read)
+        self.noted(serde_json::from_str(&text).map_err(|error| format!("{name}: {error}")))
     }
 
     /// The lines of a file that lies beside one that was read.
@@ -84,13 +83,12 @@ impl Reader<'_> {
             }
             return Vec::new();
         };
-        let read = read_jsonl(&text, name).map_err(|error| error.to_string());
-        self.noted(name, read).unwrap_or_default()
+        self.noted(read_jsonl(&text, name).map_err(|error| error.to_string())).unwrap_or_default()
     }
 
-    fn noted<T>(&mut self, name: &str, read: Result<T, String>) -> Option<T> {
+    fn noted<T>(&mut self, read: Result<T, String>) -> Option<T> {
         read.map_err(|error| {
-            self.problems.push(format!("{name} is damaged ({error}), so this page lacks what it tells."));
+            self.problems.push(format!("This page lacks what a damaged file tells: {error}."));
         })
         .ok()
     }
@@ -283,7 +281,7 @@ fn conflict(before: Option<&Answer>, after: Option<&Answer>) -> Option<Conflict>
 #[cfg(test)]
 mod tests {
     use counterpoint_core::scoring::scores;
-    use counterpoint_messages::AnswerGiven;
+    use counterpoint_messages::{AnswerGiven, Tokens};
     use serde_json::json;
 
     use super::*;
@@ -323,11 +321,12 @@ mod tests {
 
     fn answered(number: usize, said: &str, expected: &str, seen: &str) -> AnswerGiven {
         let chosen = json!({"strict": said, "first_mentioned": said, "lenient": said});
+        let id = format!("{number:032x}");
         serde_json::from_value(json!({
-            "id": format!("{number:032x}"), "sample": format!("{number:032x}"), "condition": "misaligned",
-            "question": "audio", "text": said, "expected": expected, "chosen": chosen, "recipe": "misaligned",
-            "class_seen": seen, "classes_heard": [expected], "split": "eval", "video": format!("video{number}"),
-            "model": "m", "identity": "abc",
+            "id": id, "sample": id, "video": format!("video{number}"), "split": "eval", "recipe": "misaligned",
+            "class_seen": seen, "classes_heard": [expected], "condition": "misaligned", "question": "audio",
+            "expected": expected, "text": said, "chosen": chosen, "tokens": Tokens::default(), "latency_ms": 1,
+            "requests": 1, "model": "m", "identity": "abc", "evaluation": "0".repeat(64),
         }))
         .unwrap()
     }
@@ -427,9 +426,9 @@ mod tests {
         assert_eq!(found.trainings.len(), 1);
         let told = found.problems.join("\n");
         for part in [
-            "evaluations/tuned/scores.json is damaged",
+            "damaged file tells: evaluations/tuned/scores.json: ",
             "evaluations/base/answers.jsonl is not there",
-            "models/judge/training.json is damaged",
+            "damaged file tells: models/judge/training.json: ",
             "models/base/losses.jsonl line 1:",
             "judge.json cannot be read",
         ] {
