@@ -148,9 +148,12 @@ fn chain(lost: &DeadLetter, length: usize) -> Vec<DeadLetter> {
     chain.take(1 + length).collect()
 }
 
+/// Records, and whether each was put back.
+type Records = Vec<(Message, bool)>;
+
 /// What is on the letters' topic once a chain was put back: the last letter, which is the only one that the
 /// coordinator could read, and the others again. And the words that tell of it.
-fn put_back(chain: &[DeadLetter]) -> (Vec<(Message, bool)>, Vec<(Message, bool)>) {
+fn put_back(chain: &[DeadLetter]) -> (Records, Records) {
     let [others @ .., last] = chain else { panic!("an empty chain") };
     let copies = others.iter().map(|letter| (Message::from(letter.clone()), true));
     let letters = [(Message::from(last.clone()), false)].into_iter().chain(copies).collect();

@@ -90,8 +90,6 @@ pub fn claims(before: &Scores, after: &Scores) -> Vec<Claim> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::scoring::Score;
 
@@ -100,10 +98,7 @@ mod tests {
         for &(condition, question, accuracy_strict) in rows {
             let interval = [accuracy_strict - 0.05, accuracy_strict + 0.05];
             let score = Score { accuracy_strict, interval, ..Score::default() };
-            scores
-                .entry(condition.to_owned())
-                .or_insert_with(BTreeMap::new)
-                .insert(question.to_owned(), score);
+            scores.entry(condition.to_owned()).or_default().insert(question.to_owned(), score);
         }
         scores
     }

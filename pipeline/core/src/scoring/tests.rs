@@ -108,7 +108,8 @@ fn an_interval_of_independent_questions_is_wilsons() {
 #[test]
 fn questions_on_one_video_count_for_less_than_on_many() {
     let of = |videos: usize| {
-        let all: Vec<_> = (0..40).map(|i| ((i % videos).to_string(), (i % videos) % 2 == 0)).collect();
+        let all: Vec<_> =
+            (0..40).map(|i| ((i % videos).to_string(), (i % videos).is_multiple_of(2))).collect();
         let [low, high] = interval(all.iter().map(|(video, right)| (video.as_str(), *right)));
         high - low
     };

@@ -139,7 +139,11 @@ macro_rules! messages {
         /// What a record is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        #[allow(missing_docs)]
+        #[allow(
+            missing_docs,
+            clippy::large_enum_variant,
+            reason = "the kinds are documented where they are; messages are read one at a time, so none waits in a box"
+        )]
         pub enum MessageKind { $($kind = $number,)* }
 
         impl MessageKind {
@@ -168,7 +172,11 @@ macro_rules! messages {
 
         /// Any message, as its newest version.
         #[derive(Debug, Clone, PartialEq)]
-        #[allow(missing_docs)]
+        #[allow(
+            missing_docs,
+            clippy::large_enum_variant,
+            reason = "the kinds are documented where they are; messages are read one at a time, so none waits in a box"
+        )]
         pub enum Message { $($kind($kind),)* }
 
         $(impl From<$kind> for Message {
