@@ -1,7 +1,16 @@
 //! Models asked about the samples of a run, by files of answers whose scores are known beforehand.
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
+use counterpoint_servers::{ModelServer, Reply};
 use counterpoint_tests::{
     out::{number, text},
     program::{Ended, Program, until},
@@ -375,4 +384,49 @@ fn a_clip_on_which_the_judge_does_not_say_yes_four_times_is_turned_away_with_wha
         .env("COUNTERPOINT_PROBER__JUDGE", "smoke:x")
         .run()
         .ended_with(2, &["prober.judge", "smoke:"]);
+}
+
+#[test]
+fn a_server_without_room_or_without_a_word_ends_the_evaluation_and_the_next_one_goes_on() {
+    let desk = Desk::new();
+    let mood = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&mood);
+    let server = ModelServer::start(move |number, _| match seen.load(Ordering::SeqCst) {
+        0 if number >= 6 => Reply::new(429, ""),
+        1 => Reply::never(),
+        _ => Reply::new(200, json!({"choices": [{"message": {"content": "Cat"}}]}).to_string()),
+    });
+    let name = format!("openai:{}/v1#omni", server.url());
+    let evaluate = || {
+        let settings = [
+            ("REMOTE__MAX_ATTEMPTS", "2"),
+            ("REMOTE__RETRY_SECONDS", "0.001"),
+            ("REMOTE__RETRY_MAX_SECONDS", "0.002"),
+            ("REMOTE__TIMEOUT_SECONDS", "1"),
+            ("EFFORT__PATIENCE_SECONDS", "0"),
+        ];
+        let program = desk.evaluate(&name, "served").with(["--conditions", "misaligned"]);
+        settings.iter().fold(program, |program, (setting, value)| program.env(&format!("COUNTERPOINT_{setting}"), value))
+    };
+    evaluate().run().ended_with(1, &["evaluator", "429", "what was answered is kept"]);
+    mood.store(1, Ordering::SeqCst);
+    evaluate().run().ended_with(1, &["evaluator", "what was answered is kept"]);
+    mood.store(2, Ordering::SeqCst);
+    let before = server.requests().len();
+    let scores = evaluate().with(["--json"]).run().done().json();
+    let asked = server.requests().len() - before;
+    let n = desk.samples("eval", &["misaligned"]).len();
+    assert_eq!(scores["misaligned"]["visual"]["n"].as_u64(), Some(n as u64));
+    assert!(asked <= 2 * n, "what was answered is not asked again: {asked} requests for {n} samples");
+    assert_eq!(desk.workplace.out().records()["answers"], 2 * n as u64);
+    // It says the same whatever it is shown, and that is told.
+    for question in ["visual", "audio"] {
+        let score = &scores["misaligned"][question];
+        assert_eq!(score["constant_answer"]["answer"], "Cat", "{score}");
+    }
+    let warnings = scores["evaluation"]["warnings"].to_string();
+    assert!(warnings.contains("whatever is right"), "{warnings}");
+    // It was sent what it asked about: a film and its sound.
+    let body: Value = serde_json::from_slice(&server.requests()[0].body).unwrap();
+    assert!(body.to_string().contains("data:video/mp4;base64,"), "a film is sent");
 }
