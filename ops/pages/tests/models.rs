@@ -79,6 +79,7 @@ fn the_finding_is_told_in_words_that_follow_the_numbers() {
     }
     let mut swapped = full();
     std::mem::swap(&mut swapped.before, &mut swapped.after);
+    swapped.changes.clear();
     let told = texts(&page(Some(swapped)), ".finding").join(" ");
     assert!(told.contains("Tuning makes it worse, by 82.4 points."), "{told}");
 }
@@ -90,9 +91,9 @@ fn answers_are_marked_by_words_and_not_by_colour_alone() {
     assert_eq!(rows.len(), MAX_CONFLICTS);
     assert_eq!(
         rows[0],
-        "000000004be2 trace 00000000000000000000000000000001 Bird Cat audio Bird \u{2717} wrong Cat \u{2713} right"
+        "000000004be27a33 trace 00000000000000000000000000000001 Bird Cat audio Bird \u{2717} wrong Cat \u{2713} right"
     );
-    assert!(rows[1].starts_with("000000014be2 Cat Door audio"), "{}", rows[1]);
+    assert!(rows[1].starts_with("000000014be27a33 Cat Door audio"), "{}", rows[1]);
     assert_eq!(texts(&page, ".answers .mark.wrong").len(), MAX_CONFLICTS);
 }
 
@@ -125,10 +126,10 @@ fn curves_confusions_judge_and_origins_are_shown() {
     );
     let trainings = texts(&page, ".trainings tbody tr");
     assert!(trainings[1].contains("1,800 7 1,640 3,280 0.1.0"), "{trainings:?}");
-    assert!(trainings[2].starts_with("tuned from out/models/base c0ffee5be1c0"), "{trainings:?}");
+    assert!(trainings[2].starts_with("tuned from out/models/base c0ffee5be1c0ffee"), "{trainings:?}");
     assert!(
         texts(&page, ".evaluations tbody tr")[0]
-            .ends_with("5be1c0ffee5b 0a57ab1e0a57 eval 2,000 3,000 1,204,800"),
+            .ends_with("5be1c0ffee5be1c0 0a57ab1e0a57ab1e eval 2,000 3,000 1,204,800"),
     );
 }
 

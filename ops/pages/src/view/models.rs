@@ -17,7 +17,7 @@ use crate::{
 use finding::{CONFLICT, STREAMS, find};
 
 /// Characters of an id or identity that the page shows.
-const SHORT: usize = 12;
+const SHORT: usize = 16;
 
 /// What models make of the samples.
 #[derive(Debug, Serialize)]

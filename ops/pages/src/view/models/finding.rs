@@ -1,11 +1,12 @@
 //! The finding in words, as far as the numbers carry it.
 //!
-//! Two accuracies differ here where their 95 % intervals do not overlap. That asks for more than a test of the
-//! difference would, so that what the page claims stands.
+//! Accuracies under two conditions differ here where their 95 % intervals do not overlap. Before and after tuning the
+//! same questions are asked, so there the interval of the difference decides, which sees more; where it is not known,
+//! the overlap does.
 
 use crate::{
     format::{points, share},
-    report::{Evaluation, Models},
+    report::{Change, Evaluation, Models},
     scores::ScoreRow,
 };
 
@@ -31,7 +32,14 @@ fn finding(models: &Models, question: &str, stream: &str) -> Vec<String> {
     };
     let (conflict, agreement) = (pair(CONFLICT), pair(AGREEMENT));
     let Some(numbers) = numbers(stream, &conflict, &agreement) else { return Vec::new() };
-    let verdicts = [collapse(&conflict.0, &agreement.0), repair(&conflict, &agreement.0), cost(&agreement)];
+    let change = |condition| {
+        models.changes.iter().find(|change| change.condition == condition && change.question == question)
+    };
+    let verdicts = [
+        collapse(&conflict.0, &agreement.0),
+        repair(&conflict, change(CONFLICT), &agreement.0),
+        cost(&agreement, change(AGREEMENT)),
+    ];
     let verdict = verdicts.into_iter().flatten().collect::<Vec<_>>().join(" ");
     let sentences = [numbers, verdict];
     sentences.into_iter().filter(|sentence| !sentence.is_empty()).collect()
@@ -71,50 +79,74 @@ fn is_above(first: &ScoreRow, second: &ScoreRow) -> bool {
 }
 
 /// The size of a difference in words.
-fn by(first: &ScoreRow, second: &ScoreRow) -> String {
-    let size = points((first.strict - second.strict).abs());
-    format!("{} points", size.trim_start_matches('+'))
+fn size(difference: f64) -> String {
+    format!("{} points", points(difference.abs()).trim_start_matches('+'))
 }
 
 /// Whether the base model gives way where the streams disagree.
 fn collapse(conflict: &Option<ScoreRow>, agreement: &Option<ScoreRow>) -> Option<String> {
     let (conflict, agreement) = (conflict.as_ref()?, agreement.as_ref()?);
+    let lost = size(agreement.strict - conflict.strict);
     Some(if is_above(agreement, conflict) {
-        format!("The conflict costs the base model {}.", by(agreement, conflict))
+        format!("The conflict costs the base model {lost}.")
     } else if is_above(conflict, agreement) {
-        format!("The base model is better under the conflict, by {}.", by(conflict, agreement))
+        format!("The base model is better under the conflict, by {lost}.")
     } else {
-        "The base model does not give way to the conflict: the intervals overlap.".to_owned()
+        "That the conflict costs the base model anything is not shown: the intervals overlap.".to_owned()
     })
 }
 
-/// Whether tuning changes that.
-fn repair((before, after): &Pair, agreement: &Option<ScoreRow>) -> Option<String> {
-    let (before, after) = (before.as_ref()?, after.as_ref()?);
-    let is_back = agreement.as_ref().is_some_and(|agreement| is_above(agreement, before));
-    Some(if is_above(after, before) {
-        let verb = if is_back { "wins back" } else { "adds" };
-        format!("Tuning {verb} {}, and the intervals are disjoint.", by(after, before))
-    } else if is_above(before, after) {
-        format!("Tuning makes it worse, by {}.", by(before, after))
+/// What tuning does to an accuracy.
+enum Effect {
+    /// It is higher, by more than chance.
+    Gain(String),
+    /// It is lower, by more than chance.
+    Loss(String),
+    /// It may be the same.
+    Unclear(String),
+}
+
+fn effect(before: &ScoreRow, after: &ScoreRow, change: Option<&Change>) -> Effect {
+    let [low, high] = match change {
+        Some(change) => change.interval,
+        // The ends that two intervals turn to each other: both on one side of 0 where they do not overlap.
+        None => [after.interval[0] - before.interval[1], after.interval[1] - before.interval[0]],
+    };
+    let difference = change.map_or(after.strict - before.strict, |change| change.difference);
+    if low > 0.0 {
+        Effect::Gain(size(difference))
+    } else if high < 0.0 {
+        Effect::Loss(size(difference))
     } else {
-        let repaired = if is_back { "repairs nothing" } else { "changes nothing" };
-        format!("Tuning {repaired} that is more than chance: the intervals overlap.")
+        Effect::Unclear(format!("{} points", points(difference)))
+    }
+}
+
+/// Whether tuning wins back what the conflict costs.
+fn repair((before, after): &Pair, change: Option<&Change>, agreement: &Option<ScoreRow>) -> Option<String> {
+    let (before, after) = (before.as_ref()?, after.as_ref()?);
+    let was_lost = agreement.as_ref().is_some_and(|agreement| is_above(agreement, before));
+    Some(match effect(before, after, change) {
+        Effect::Gain(size) => {
+            let verb = if was_lost { "wins back" } else { "adds" };
+            let apart = if is_above(after, before) { "are disjoint" } else { "still overlap" };
+            format!("Tuning {verb} {size}; the intervals before and after {apart}.")
+        }
+        Effect::Loss(size) => format!("Tuning makes it worse, by {size}."),
+        Effect::Unclear(points) => {
+            let verb = if was_lost { "repairs" } else { "changes" };
+            format!("That tuning {verb} anything is not shown: {points} may be chance.")
+        }
     })
 }
 
 /// What tuning costs where the streams agree.
-fn cost((before, after): &Pair) -> Option<String> {
+fn cost((before, after): &Pair, change: Option<&Change>) -> Option<String> {
     let (before, after) = (before.as_ref()?, after.as_ref()?);
-    Some(if is_above(before, after) {
-        format!("On untouched clips it costs {}.", by(before, after))
-    } else if is_above(after, before) {
-        format!("On untouched clips it adds {}.", by(after, before))
-    } else {
-        format!(
-            "On untouched clips it costs nothing that is more than chance ({} points).",
-            points(after.strict - before.strict)
-        )
+    Some(match effect(before, after, change) {
+        Effect::Gain(size) => format!("On untouched clips it adds {size}."),
+        Effect::Loss(size) => format!("On untouched clips it costs {size}."),
+        Effect::Unclear(points) => format!("On untouched clips no cost is shown: {points} may be chance."),
     })
 }
 
@@ -143,24 +175,54 @@ mod tests {
             said(evaluation(0.99, 0.146), evaluation(0.985, 0.97)),
             "Asked about the sound of clips whose sound was swapped, the base model is right in 14.6 %; after \
              tuning in 97.0 %; on untouched clips 99.0 % and 98.5 %. The conflict costs the base model 84.4 points. \
-             Tuning wins back 82.4 points, and the intervals are disjoint. On untouched clips it costs nothing that \
-             is more than chance (\u{2212}0.5 points)."
+             Tuning wins back 82.4 points; the intervals before and after are disjoint. On untouched clips no cost is \
+             shown: \u{2212}0.5 points may be chance."
         );
     }
 
     #[test]
     fn a_finding_that_does_not_hold_is_told_as_one() {
         let nothing = said(evaluation(0.9, 0.89), evaluation(0.91, 0.9));
-        assert!(nothing.contains("does not give way to the conflict"), "{nothing}");
-        assert!(nothing.contains("Tuning changes nothing that is more than chance"), "{nothing}");
+        assert!(nothing.contains("costs the base model anything is not shown"), "{nothing}");
+        assert!(
+            nothing.contains("That tuning changes anything is not shown: +1.0 points may be chance"),
+            "{nothing}"
+        );
         let unrepaired = said(evaluation(0.9, 0.4), evaluation(0.9, 0.41));
-        assert!(unrepaired.contains("Tuning repairs nothing"), "{unrepaired}");
+        assert!(unrepaired.contains("That tuning repairs anything is not shown"), "{unrepaired}");
         let worse = said(evaluation(0.9, 0.4), evaluation(0.6, 0.2));
         assert!(worse.contains("Tuning makes it worse, by 20.0 points."), "{worse}");
         assert!(worse.contains("On untouched clips it costs 30.0 points."), "{worse}");
         let odd = said(evaluation(0.4, 0.6), evaluation(0.7, 0.8));
         assert!(odd.contains("better under the conflict, by 20.0 points"), "{odd}");
         assert!(odd.contains("Tuning adds 20.0 points") && odd.contains("it adds 30.0 points"), "{odd}");
+    }
+
+    #[test]
+    fn the_interval_of_the_difference_decides_where_it_is_known() {
+        let change = |interval| Change {
+            condition: "misaligned".to_owned(),
+            question: "audio".to_owned(),
+            difference: 0.02,
+            interval,
+        };
+        let models = |interval| Models {
+            before: evaluation(0.9, 0.4),
+            after: evaluation(0.9, 0.42),
+            changes: vec![change(interval)],
+            ..Models::default()
+        };
+        let told = |interval| findings(&models(interval)).join(" ");
+        let clear = told([0.005, 0.035]);
+        assert!(
+            clear.contains("Tuning wins back 2.0 points; the intervals before and after still overlap."),
+            "{clear}"
+        );
+        let open = told([-0.005, 0.045]);
+        assert!(
+            open.contains("That tuning repairs anything is not shown: +2.0 points may be chance."),
+            "{open}"
+        );
     }
 
     #[test]
