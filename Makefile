@@ -75,7 +75,7 @@ test: ## set up, check and test everything, as continuous integration does
 	$(call step,build programs and tests)
 	cargo build $(LOCKED) --release --workspace --bins --tests
 	$(call step,tests)
-	cargo test $(LOCKED) --release --workspace
+	cargo test $(LOCKED) --release --workspace --no-fail-fast
 
 simulate: ## run SCHEDULES=2000 fresh schedules of the simulation, or tell every step of the one of SEED=N
 	SIMULATION_SCHEDULES=$(or $(SCHEDULES),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
