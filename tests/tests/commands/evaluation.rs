@@ -406,7 +406,9 @@ fn a_server_without_room_or_without_a_word_ends_the_evaluation_and_the_next_one_
             ("EFFORT__PATIENCE_SECONDS", "0"),
         ];
         let program = desk.evaluate(&name, "served").with(["--conditions", "misaligned"]);
-        settings.iter().fold(program, |program, (setting, value)| program.env(&format!("COUNTERPOINT_{setting}"), value))
+        settings
+            .iter()
+            .fold(program, |program, (setting, value)| program.env(&format!("COUNTERPOINT_{setting}"), value))
     };
     evaluate().run().ended_with(1, &["evaluator", "429", "what was answered is kept"]);
     mood.store(1, Ordering::SeqCst);
