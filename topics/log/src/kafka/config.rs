@@ -108,7 +108,13 @@ pub(super) fn base(options: &KafkaOptions, client: &str) -> Result<ClientConfig,
             }));
         }
     }
-    for (name, value) in [("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "1000")] {
+    for (name, value) in [
+        ("reconnect.backoff.ms", "50"),
+        ("reconnect.backoff.max.ms", "1000"),
+        // A member whose first look at a new topic came too early looks again at this pace, and joins no group
+        // before: librdkafka's own five minutes are a pipeline at rest.
+        ("topic.metadata.refresh.interval.ms", "2000"),
+    ] {
         if config.get(name).is_none() {
             config.set(name, value);
         }
