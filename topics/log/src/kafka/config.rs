@@ -108,13 +108,7 @@ pub(super) fn base(options: &KafkaOptions, client: &str) -> Result<ClientConfig,
             }));
         }
     }
-    for (name, value) in [
-        ("reconnect.backoff.ms", "50"),
-        ("reconnect.backoff.max.ms", "1000"),
-        // A member whose first look at a new topic came too early looks again at this pace, and joins no group
-        // before: librdkafka's own five minutes are a pipeline at rest.
-        ("topic.metadata.refresh.interval.ms", "2000"),
-    ] {
+    for (name, value) in [("reconnect.backoff.ms", "50"), ("reconnect.backoff.max.ms", "1000")] {
         if config.get(name).is_none() {
             config.set(name, value);
         }
@@ -133,6 +127,12 @@ pub(super) fn member(base: &ClientConfig, group: &str, member: &str) -> ClientCo
         if config.get(name).is_none() {
             config.set(name, value);
         }
+    }
+    // It is also how long brokers hold a join back for members that do not come again: librdkafka's five minutes would
+    // be a pipeline at rest. The thread of the lock polls all the time.
+    if config.get("max.poll.interval.ms").is_none() {
+        let session = config.get("session.timeout.ms").unwrap_or("10000").to_owned();
+        config.set("max.poll.interval.ms", session);
     }
     config.set("group.id", group);
     config.set("group.instance.id", member);
