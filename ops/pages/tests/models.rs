@@ -120,7 +120,7 @@ fn curves_confusions_judge_and_origins_are_shown() {
     let told = texts(&page, "#models").join(" ");
     assert!(
         told.contains(
-            "Of 96 clips without a fault 94 come through (98 %), of 20 clips with a planted fault 1 (5.0 %)."
+            "Of 96 clips without a fault 94 come through (98 %), of 20 with a planted fault 1 (5.0 %)."
         ),
         "{told}"
     );
