@@ -241,10 +241,7 @@ impl Projection {
         for sample in &self.samples {
             *summary.composed.entry(sample.recipe.name().as_str()).or_default() += 1;
         }
-        for skipped in &self.skipped {
-            let by_reason = summary.skipped.entry(skipped.recipe.as_str()).or_default();
-            *by_reason.entry(skipped.reason.as_str()).or_default() += 1;
-        }
+        summary.skipped = skips(&self.skipped);
         if let Some(input) = &self.input {
             summary.labels_without_clip = input.labels_without_clip;
             summary.broken_rows = input.broken_rows;
@@ -339,20 +336,52 @@ enum Outcome {
 /// # Errors
 /// If the log cannot be read.
 pub async fn samples_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<SampleComposed>, LogError> {
-    let mut projection = Projection::default();
-    let messages = projection.read(log, Topic::Samples, &revision.fingerprints()).await?;
-    for record in &projection.later {
-        tracing::warn!("{record}; its sample is left out");
-    }
-    let mut samples: Vec<_> = messages
-        .into_iter()
-        .filter_map(|message| match message {
-            Message::SampleComposed(sample) => Some(sample),
-            _ => None,
-        })
-        .collect();
+    let sample = |message| match message {
+        Message::SampleComposed(sample) => Some(sample),
+        _ => None,
+    };
+    let mut samples: Vec<_> = all_of(log, revision, Topic::Samples).await?.filter_map(sample).collect();
     samples.sort_by_key(|sample| sample.id);
     Ok(samples)
+}
+
+/// The recipes that a revision did not make, in order of their ids.
+///
+/// # Errors
+/// If the log cannot be read.
+pub async fn skipped_of(log: &dyn TopicLog, revision: &Revision) -> Result<Vec<RecipeSkipped>, LogError> {
+    let skip = |message| match message {
+        Message::RecipeSkipped(skipped) => Some(skipped),
+        _ => None,
+    };
+    let mut skipped: Vec<_> = all_of(log, revision, Topic::Skipped).await?.filter_map(skip).collect();
+    skipped.sort_by_key(|skipped| skipped.id);
+    Ok(skipped)
+}
+
+/// The messages of a revision on a topic; warns of those that only a later release can read.
+async fn all_of(
+    log: &dyn TopicLog,
+    revision: &Revision,
+    topic: Topic,
+) -> Result<impl Iterator<Item = Message>, LogError> {
+    let mut projection = Projection::default();
+    let messages = projection.read(log, topic, &revision.fingerprints()).await?;
+    for record in &projection.later {
+        tracing::warn!("{record}; what it says is left out");
+    }
+    Ok(messages.into_iter())
+}
+
+/// How often each recipe was not made, by reason.
+pub fn skips<'a>(
+    skipped: impl IntoIterator<Item = &'a RecipeSkipped>,
+) -> BTreeMap<&'static str, BTreeMap<&'static str, u64>> {
+    let mut skips: BTreeMap<_, BTreeMap<_, u64>> = BTreeMap::new();
+    for skipped in skipped {
+        *skips.entry(skipped.recipe.as_str()).or_default().entry(skipped.reason.as_str()).or_default() += 1;
+    }
+    skips
 }
 
 /// The revision that the log was worked on under last; `None` on a new log.

@@ -149,7 +149,7 @@ pub struct Run {
     #[arg(long, value_name = "STAGES", value_delimiter = ',', value_parser = stages())]
     pub stages: Vec<StageName>,
     /// Never end: take up what is added to the folder and the lists, and seal a pool every so many clips or
-    /// minutes (settings follow.*); Ctrl-C ends
+    /// minutes (settings follow.*); Ctrl-C ends it, with exit code 0
     #[arg(long, conflicts_with = "materialise")]
     pub follow: bool,
     /// Make the samples' files too, in OUT/samples

@@ -2,11 +2,12 @@
 
 use std::{
     io::{self, IsTerminal, Write},
+    ops::Deref,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use counterpoint_actors::{
@@ -41,13 +42,13 @@ impl Screen {
     }
 
     /// A bar over a known number of things.
-    pub fn bar(&self, what: &'static str, total: usize) -> ProgressBar {
+    pub fn bar(&self, what: &'static str, total: usize) -> Bar {
         let template = "{prefix:>12} {wide_bar} {human_pos}/{human_len} {eta:>5}";
         let bar = self.bars.add(ProgressBar::new(total as u64)).with_prefix(what);
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style);
         }
-        bar
+        Bar { bar, last_line: Arc::new(Mutex::new(Instant::now())) }
     }
 
     /// Draws how the stages are doing, until dropped.
@@ -59,14 +60,54 @@ impl Screen {
             }
             (stage, bar)
         });
-        Watch { lines: lines.collect(), last_line: std::time::Instant::now(), last_said: String::new() }
+        Watch { lines: lines.collect(), last_line: Instant::now(), last_said: String::new() }
+    }
+}
+
+/// How far a command is with a known number of things.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    bar: ProgressBar,
+    last_line: Arc<Mutex<Instant>>,
+}
+
+impl Bar {
+    /// So many more are done.
+    pub fn inc(&self, done: u64) {
+        self.bar.inc(done);
+        self.tell();
+    }
+
+    /// So many are done.
+    pub fn set_position(&self, done: u64) {
+        self.bar.set_position(done);
+        self.tell();
+    }
+
+    fn tell(&self) {
+        if !io::stderr().is_terminal()
+            && let Ok(mut last_line) = self.last_line.try_lock()
+            && last_line.elapsed() > LINE_EVERY
+        {
+            *last_line = Instant::now();
+            let (done, all) = (self.bar.position(), self.bar.length().unwrap_or_default());
+            tracing::info!("{}: {} of {}", self.bar.prefix(), thousands(done), thousands(all));
+        }
+    }
+}
+
+impl Deref for Bar {
+    type Target = ProgressBar;
+
+    fn deref(&self) -> &ProgressBar {
+        &self.bar
     }
 }
 
 /// Lines of a running pipeline.
 pub struct Watch {
     lines: Vec<(StageName, ProgressBar)>,
-    last_line: std::time::Instant,
+    last_line: Instant,
     last_said: String,
 }
 
@@ -79,7 +120,7 @@ impl Watch {
             bar.tick();
         }
         if !io::stderr().is_terminal() && self.last_line.elapsed() > LINE_EVERY {
-            self.last_line = std::time::Instant::now();
+            self.last_line = Instant::now();
             let stages: Vec<_> =
                 health.iter().map(|(stage, health)| format!("{stage} {}", health.records)).collect();
             let done = stages.join(", ");

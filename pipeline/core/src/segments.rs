@@ -50,6 +50,30 @@ pub struct RowError {
     pub remedy: &'static str,
 }
 
+/// A file of which no row can be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{file} is no segment list: first broken row in line {line}: {problem}: `{value}`; {remedy}",
+    file = .0.file, line = .0.line, problem = .0.problem, value = .0.value, remedy = .0.remedy
+)]
+pub struct NoSegmentList(pub RowError);
+
+/// Looks whether a file is a segment list at all: whether a row of it can be read, or it has none. `file` is its
+/// name in the error.
+///
+/// # Errors
+/// [`NoSegmentList`] with the first row where every row is broken.
+pub fn check(input: impl Read, file: &str) -> Result<(), NoSegmentList> {
+    let mut first_broken = None;
+    for row in SegmentReader::new(input, file) {
+        match row {
+            Ok(_) => return Ok(()),
+            Err(error) => first_broken.get_or_insert(error),
+        };
+    }
+    first_broken.map_or(Ok(()), |error| Err(NoSegmentList(error)))
+}
+
 /// What is wrong with a row, before the file and line are added.
 struct Fault {
     problem: &'static str,

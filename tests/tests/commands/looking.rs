@@ -3,12 +3,13 @@
 use counterpoint_tests::{
     out::{number, text},
     program::Program,
-    workplace::{Workplace, video},
+    workplace::{CLASSES, Workplace, video},
 };
 
 #[test]
 fn status_and_topics_tell_how_far_a_run_is_and_what_became_of_a_clip() {
     let workplace = Workplace::with_clips(4);
+    workplace.label("listedvideo", "train", CLASSES[0].1);
     workplace.run().run().done();
     let out = workplace.out();
 
@@ -28,6 +29,9 @@ fn status_and_topics_tell_how_far_a_run_is_and_what_became_of_a_clip() {
 
     let told = Program::counterpoint(["status", &video(0), "--out"]).with([out.path("")]).run().done();
     assert!(told.stdout.contains(&trace(&way[0])) && told.stdout.contains("is Cat"), "{}", told.stdout);
+    let listed = out.ask(["status", "listedvideo"])["waiting"][0].clone();
+    assert!(text(&listed["listed"]).ends_with("train.csv line 3"), "{listed:#}");
+    assert!(text(&listed["what"]).contains("nothing fetches it"), "{listed:#}");
     let missing = Program::counterpoint(["status", "nobody", "--out"]).with([out.path("")]);
     missing.run().ended_with(2, &["no clip is called `nobody`"]);
 
@@ -41,6 +45,10 @@ fn status_and_topics_tell_how_far_a_run_is_and_what_became_of_a_clip() {
     assert_eq!((records["clips"], records["accepted"], records["dead-letters"]), (4, 4, 0));
     let letters = out.ask(["topics", "dead-letters"]);
     assert_eq!((letters["dead_letters"].as_array().unwrap().len(), number(&letters["put_back"])), (0, 0));
+    let state = out.ask(["topics", "tail", "state.coordinator", "-n", "100"]);
+    let tally =
+        state["records"].as_array().unwrap().iter().find(|state| text(&state["key"]).ends_with("/0 tally"));
+    assert_eq!(number(&tally.unwrap()["message"]["accepted"]), 4, "{state:#}");
     let unknown = Program::counterpoint(["topics", "tail", "clip", "--out"]).with([out.path("")]);
     unknown.run().ended_with(2, &["`clip` is no topic", "clips, curated"]);
 }
@@ -75,6 +83,19 @@ fn doctor_finds_nothing_missing_where_the_tests_run() {
     }
     let broken = Program::counterpoint(["doctor"]).env("COUNTERPOINT_DECODER__SIZE", "15").run();
     assert!(broken.ended_with(1, &[]).stdout.contains("mend it: correct the settings"));
+    for (variable, value, words) in [
+        (
+            "FETCHER__COMMAND",
+            "[\"no-such-downloader\", \"{path}\"]",
+            "no program `no-such-downloader` can be run",
+        ),
+        ("COMPOSER__PLAN", "no-such-plan.toml", "cannot read the plan no-such-plan.toml"),
+        ("CURATOR__RULES", "no-such-rules.toml", "cannot read the rules no-such-rules.toml"),
+    ] {
+        let lacking = Program::counterpoint(["doctor"]).env(&format!("COUNTERPOINT_{variable}"), value).run();
+        let told = lacking.ended_with(1, &[]).stdout;
+        assert!(told.contains(words) && told.contains("mend what is missing"), "{told}");
+    }
 }
 
 #[test]

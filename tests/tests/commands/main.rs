@@ -5,6 +5,7 @@
 mod bench;
 mod classes;
 mod evaluation;
+mod folders;
 mod looking;
 mod media;
 mod revisions;

@@ -62,7 +62,7 @@ fn what_cannot_be_asked_ends_with_2_and_a_word_on_what_can() {
         (&["curate", "--ontology", "x", "--out", "y"], &["--labels"]),
         (&["prepare", "--out", "x"], &["PATH"]),
         (&["prepare", "x", "--out", "y", "--short", "stretch"], &["stretch", "reject", "pad"]),
-        (&["prepare", "x", "--out", "y", "--size", "15"], &["15", "even number"]),
+        (&["prepare", "x", "--out", "y", "--size", "15"], &["--size is 15", "even number"]),
         (&["sample", "x", "--out", "y", "--fps", "0"], &["--fps from 0.01"]),
         (&["compose", "--from", "x", "--out", "y", "--recipes", "karaoke"], &["karaoke", "misaligned"]),
         (&["demo", "--out", "x", "--clips-per-class", "0"], &["--clips-per-class from 1"]),

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context as _;
 use counterpoint_core::{
     curation::Funnel,
-    segments::{RowError, SegmentReader},
+    segments::{NoSegmentList, SegmentReader},
 };
 
 use crate::{
@@ -66,12 +66,10 @@ pub fn run(arguments: &args::Curate, common: &Common, screen: &Screen) -> Outcom
             }
         }
         bar.finish_and_clear();
-        if let Some(RowError { line, problem, value, remedy, .. }) = first_broken
+        if let Some(error) = first_broken
             && funnel.rows == rows_before
         {
-            return Err(Failure::Failed(anyhow::anyhow!(
-                "{name} is no segment list: first broken row in line {line}: {problem}: `{value}`; {remedy}"
-            )));
+            return Err(Failure::Failed(NoSegmentList(error).into()));
         }
     }
     rows.flush().with_context(|| format!("cannot write {}", arguments.out.display()))?;

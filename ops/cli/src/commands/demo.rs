@@ -9,7 +9,9 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::{revision::stages, settings::DecoderSettings, store::write_atomically};
+use counterpoint_actors::{
+    projection::newest_revision, revision::stages, settings::DecoderSettings, store::write_atomically,
+};
 use counterpoint_core::corpus::{ClipFormat, Corpus};
 use counterpoint_messages::Split;
 use serde::{Deserialize, Serialize};
@@ -77,11 +79,10 @@ impl Stage<'_> {
         local: Option<&'static dyn LocalModels>,
     ) -> Result<Option<Finished>, Failure> {
         let Self { out, config, common, screen } = *self;
-        let folder = out.join("corpus");
+        let folder = corpus(out);
         made_of.check(&folder)?;
-        fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
         // Said before the corpus is made, which takes longer.
-        open_log(common, out, &config.topics)?;
+        check_log(out, config, common)?;
         if !make(&made_of.plan(), made_of, &folder, config, screen)? {
             return Ok(None);
         }
@@ -90,7 +91,7 @@ impl Stage<'_> {
     }
 
     fn job(&self) -> Job {
-        let folder = self.out.join("corpus");
+        let folder = corpus(self.out);
         Job {
             clips: Some(folder.join("clips")),
             labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
@@ -103,6 +104,29 @@ impl Stage<'_> {
             from: None,
         }
     }
+}
+
+/// Refuses a log that cannot be opened, or that somebody's own run has written: its folder is no place for a
+/// corpus.
+fn check_log(out: &Path, config: &Config, common: &Common) -> Result<(), Failure> {
+    fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
+    let log = open_log(common, out, &config.topics)?;
+    if corpus(out).join(MadeOf::FILE).exists() {
+        return Ok(());
+    }
+    let newest = actix::System::new().block_on(newest_revision(&*log)).map_err(anyhow::Error::from)?;
+    match newest {
+        None => Ok(()),
+        Some(_) => Err(Failure::usage(format!(
+            "{} holds a run that is no demo's, to which a demo would add its clips: choose another --out",
+            out.display()
+        ))),
+    }
+}
+
+/// Where a demo keeps its corpus.
+fn corpus(out: &Path) -> PathBuf {
+    out.join("corpus")
 }
 
 /// What decides which clips a corpus has; kept beside it.
@@ -147,6 +171,10 @@ fn list(folder: &Path, split: Split) -> PathBuf {
     folder.join(format!("{}_segments.csv", split.as_str()))
 }
 
+fn path_of(clips: &Path, stem: &str) -> PathBuf {
+    clips.join(format!("{stem}.mp4"))
+}
+
 /// Writes the corpus, apart from the clips that are there already; whether it is complete.
 fn make(
     corpus: &Corpus,
@@ -165,9 +193,13 @@ fn make(
     let pool = workers(&config.effort)?;
     let interrupt = Interrupt::default();
     let _listening = interrupt.listen_in_background();
+    let missing = corpus.clips.iter().filter(|clip| !path_of(&clips, &clip.file_stem).is_file()).count();
+    if missing > 0 {
+        say(&format!("drawing {missing} clips into {}", clips.display()));
+    }
     let bar = screen.bar("corpus", corpus.clips.len());
     let made = in_parallel(&corpus.clips, config.effort.workers(), &interrupt, |clip| {
-        let path = clips.join(format!("{}.mp4", clip.file_stem));
+        let path = path_of(&clips, &clip.file_stem);
         if !path.is_file() {
             pool.synthesize(&clip.script, &path)?;
         }

@@ -1,15 +1,20 @@
 //! `doctor`: what this machine lacks, and the command that mends it.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 use counterpoint_actors::settings::Effort;
+use counterpoint_core::rules::Rules;
 use counterpoint_worker::{Sandbox, worker_program};
 use serde::Serialize;
 
 use crate::{
     args::{self, Common},
-    config::Config,
-    context::workers,
+    config::{Config, read as read_text},
+    context::{plan, workers},
     local::{Examined, LocalModels},
     output::{Failure, Outcome, print, print_json, thousands},
 };
@@ -27,7 +32,10 @@ pub fn run(arguments: &args::Doctor, common: &Common, local: Option<&'static dyn
     let mut checks = vec![settings(common, &config)];
     media(&mut checks);
     checks.push(disk());
-    checks.extend(config.ok().as_ref().and_then(store));
+    if let Ok(config) = &config {
+        checks.extend(files(config));
+        checks.extend(store(config));
+    }
     if let (Some(folder), Some(local)) = (&arguments.model, local) {
         model(folder, local, &mut checks);
     }
@@ -137,6 +145,46 @@ fn media(checks: &mut Vec<Check>) {
             }));
         }
     }
+}
+
+/// The program and the files that the settings name.
+fn files(config: &Config) -> Vec<Check> {
+    let check = |name: &str, read: Result<String, String>, remedy: &str| {
+        let (name, ok) = (name.to_owned(), read.is_ok());
+        let remedy = (!ok).then(|| remedy.to_owned());
+        Check { name, ok, found: read.unwrap_or_else(|problem| problem), remedy }
+    };
+    let mut checks = Vec::new();
+    if let Some(program) = config.fetcher.command.first() {
+        let found = find_program(program);
+        let found = found.map(|path| path.display().to_string());
+        let found = found.ok_or_else(|| format!("no program `{program}` can be run"));
+        checks.push(check("fetch program", found, "install it, or correct fetcher.command"));
+    }
+    let name = &config.composer.plan;
+    let read = plan(name).map(|_| name.clone()).map_err(|problem| match problem {
+        Failure::Usage(reason) => reason,
+        failed @ Failure::Failed(_) => failed.to_string(),
+    });
+    checks.push(check("plan", read, "correct composer.plan or its file"));
+    if let Some(rules) = &config.curator.rules {
+        let text = read_text("rules", rules.as_ref()).map_err(|error| format!("{error:#}"));
+        let parsed = text.and_then(|text| Rules::from_toml(&text, rules).map_err(|error| error.to_string()));
+        checks.push(check("rules", parsed.map(|_| rules.clone()), "correct curator.rules or its file"));
+    }
+    checks
+}
+
+/// Where a program is that a command names, as the system looks for it.
+fn find_program(name: &str) -> Option<PathBuf> {
+    let folders = env::var_os("PATH").unwrap_or_default();
+    let candidates: Vec<PathBuf> = match name.contains('/') {
+        true => vec![name.into()],
+        false => env::split_paths(&folders).map(|folder| folder.join(name)).collect(),
+    };
+    let may_run =
+        |path: &PathBuf| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    candidates.into_iter().find(may_run)
 }
 
 /// Whether the bucket of the settings can be reached and written, where they name one.

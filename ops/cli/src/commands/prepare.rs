@@ -13,7 +13,7 @@ use std::{
 };
 
 use anyhow::Context as _;
-use counterpoint_actors::store::hash_file;
+use counterpoint_actors::{settings::SettingError, store::hash_file};
 use counterpoint_core::media_job::{MediaReject, PrepareRequest};
 use counterpoint_messages::{ContentHash, RejectReason, SignalStatistics};
 use counterpoint_worker::{WorkerFault, WorkerPool};
@@ -74,6 +74,8 @@ impl Line {
 struct Told {
     ok: usize,
     rejected: usize,
+    /// Lines of other files, from earlier calls.
+    kept: usize,
     manifest: PathBuf,
 }
 
@@ -82,7 +84,7 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     let mut settings = config.settings();
     settings.decoder.size = arguments.size.unwrap_or(settings.decoder.size);
     settings.decoder.seconds = arguments.seconds.unwrap_or(settings.decoder.seconds);
-    settings.check().map_err(|error| Failure::usage(error.to_string()))?;
+    settings.check().map_err(|error| wrong(&error, arguments))?;
     let request = PrepareRequest {
         segment: None,
         size: settings.decoder.size,
@@ -94,7 +96,8 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     let inputs = Inputs::find(&arguments.paths, &settings.source.extensions)?;
     let out = &arguments.out;
     fs::create_dir_all(out).with_context(|| format!("cannot make folder {}", out.display()))?;
-    let job = Job { ledger: Ledger::open(out)?, pool: &*workers(&config.effort)?, request, out };
+    let job =
+        Job { ledger: Ledger::open(out, &inputs.files)?, pool: &*workers(&config.effort)?, request, out };
     let interrupt = Interrupt::default();
     let _listening = interrupt.listen_in_background();
     let bar = screen.bar("prepare", inputs.files.len());
@@ -105,13 +108,22 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
     })?;
     bar.finish_and_clear();
     let done: Vec<Line> = lines.into_iter().flatten().collect();
-    let manifest = job.ledger.publish(&done, done.len() == inputs.files.len())?;
+    let (manifest, kept) = job.ledger.publish(&done, done.len() == inputs.files.len())?;
     let ok = done.iter().filter(|line| line.outcome == "ok").count();
-    let told = Told { ok, rejected: done.len() - ok, manifest };
+    let told = Told { ok, rejected: done.len() - ok, kept, manifest };
     if common.json {
         print_json(&told)?;
     } else {
-        print(&format!("{} prepared, {} rejected; {}", told.ok, told.rejected, told.manifest.display()));
+        let earlier = match told.kept {
+            0 => String::new(),
+            kept => format!(", {kept} of earlier calls kept"),
+        };
+        print(&format!(
+            "{} prepared, {} rejected{earlier}; {}",
+            told.ok,
+            told.rejected,
+            told.manifest.display()
+        ));
         for line in done.iter().filter(|line| line.outcome != "ok") {
             let (reason, detail) = (line.reason.as_deref(), line.detail.as_deref());
             say(&format!("{}: {}: {}", line.source, reason.unwrap_or_default(), detail.unwrap_or_default()));
@@ -122,6 +134,17 @@ pub fn run(arguments: &args::Prepare, common: &Common, screen: &Screen) -> Outco
         return Ok(ExitCode::from(INTERRUPTED));
     }
     Ok(if inputs.are_all_there { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// A setting out of range, under the name of the flag that gave it.
+fn wrong(error: &SettingError, arguments: &args::Prepare) -> Failure {
+    let SettingError { name, value, remedy } = error;
+    let flag = match *name {
+        "decoder.size" => arguments.size.map(|_| "--size"),
+        "decoder.seconds" => arguments.seconds.map(|_| "--seconds"),
+        _ => None,
+    };
+    Failure::usage(flag.map_or_else(|| error.to_string(), |flag| format!("{flag} is {value}: {remedy}")))
 }
 
 /// Does a piece of work for each item, several at once, in order of the results; ends early when

@@ -24,23 +24,27 @@ use counterpoint_actors::{
     stage::{Fault, Process},
     sweep,
 };
+use counterpoint_core::segments;
 use counterpoint_log::{Broker, Position, TopicLog};
-use counterpoint_messages::{DeadLetter, InputSealed, LabelList, RecordId, Split, StageName, Topic};
-use serde::Serialize;
+use counterpoint_messages::{DeadLetter, LabelList, RecordId, Split, StageName, Topic};
 
 use super::asking;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, RevisionChoice, check_store, log_flags, open_log, plan, tools, workers},
+    context::{Classification, RevisionChoice, check_store, open_log, plan, tools, workers},
     local::LocalModels,
-    output::{Failure, Outcome, print, print_json, say, thousands},
+    output::{Failure, Outcome, say},
     page::ReportPage,
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
 mod following;
 pub mod republishing;
+mod told;
+
+use self::told::remarks;
+pub use self::told::tell;
 
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -78,15 +82,8 @@ pub struct Finished {
     pub remarks: Vec<String>,
     /// Whether it was told to stop before its end.
     pub interrupted: bool,
-}
-
-#[derive(Serialize)]
-struct Told<'a> {
-    finished: bool,
-    /// Null until there is one.
-    report: Option<PathBuf>,
-    #[serde(flatten)]
-    summary: &'a Summary,
+    /// Whether it has no other end.
+    pub followed: bool,
 }
 
 pub fn run(
@@ -128,8 +125,7 @@ pub fn run(
         say(&format!("no file ending in {endings} was found below {}", clips.display()));
     }
     Ok(match finished {
-        // A run that follows has no other end.
-        Finished { interrupted: true, .. } if !arguments.follow => ExitCode::from(INTERRUPTED),
+        Finished { interrupted: true, followed: false, .. } => ExitCode::from(INTERRUPTED),
         Finished { summary, .. } if arguments.strict && summary.dead_letters > 0 => ExitCode::from(1),
         Finished { .. } => ExitCode::SUCCESS,
     })
@@ -219,7 +215,7 @@ pub fn execute(
         }
         let mut remarks = projection.input.as_ref().map(remarks).unwrap_or_default();
         remarks.extend(projection.later.iter().map(|record| format!("{record}; the counts lack it")));
-        Ok(Finished { summary: projection.summary, remarks, interrupted })
+        Ok(Finished { summary: projection.summary, remarks, interrupted, followed: job.follow })
     })
 }
 
@@ -249,9 +245,11 @@ fn check(job: &Job, config: &Config) -> Result<Offer, Failure> {
         }
     };
     let labels = job.labels.iter().map(|(split, path)| {
-        File::open(path).with_context(|| {
-            format!("cannot read the label list {}; check the path and its permissions", path.display())
+        let name = path.display().to_string();
+        let list = File::open(path).with_context(|| {
+            format!("cannot read the label list {name}; check the path and its permissions")
         })?;
+        segments::check(list, &name)?;
         Ok(LabelList { path: absolute(path)?, split: *split })
     });
     let labels = labels.collect::<anyhow::Result<_>>()?;
@@ -420,73 +418,5 @@ async fn make_files(
     bar.finish_and_clear();
     let unmade = done.map_err(|fault| anyhow::anyhow!("{fault}"))?;
     anyhow::ensure!(unmade.is_empty(), "{} samples could not be made: {}", unmade.len(), unmade.join("; "));
-    Ok(())
-}
-
-/// Files left out, rows that cannot be read or are there twice, and labels that the ontology does not have.
-fn remarks(input: &InputSealed) -> Vec<String> {
-    let mut remarks = input.explanations.clone();
-    if input.repeated_rows > 0 {
-        let rows = thousands(input.repeated_rows);
-        remarks
-            .push(format!("rows of the label lists that repeat a segment: {rows}; the first of each counts"));
-    }
-    for (mid, rows) in &input.unknown_mids {
-        let rows = thousands(*rows);
-        remarks.push(format!("labels {mid}, which the ontology does not have: {rows}; mend the lists"));
-    }
-    remarks
-}
-
-/// Prints what the run came to.
-pub fn tell(finished: &Finished, out: &Path, common: &Common) -> anyhow::Result<()> {
-    let Finished { summary, remarks, interrupted } = finished;
-    let report = out.join("report.html");
-    for remark in remarks {
-        say(remark);
-    }
-    if common.json {
-        let report = report.is_file().then_some(report);
-        return print_json(&Told { finished: !interrupted, report, summary });
-    }
-    let count = |number: u64, what: &str| print(&format!("{:>10}  {what}", thousands(number)));
-    let lost = |stage: &str| {
-        for (reason, number) in summary.rejected.get(stage).into_iter().flatten() {
-            print(&format!("{:>10}  {reason}", format!("-{}", thousands(*number))));
-        }
-    };
-    count(summary.found, "media files found");
-    if summary.unlabelled > 0 {
-        print(&format!("{:>10}  unlabelled", format!("-{}", thousands(summary.unlabelled))));
-    }
-    for (stage, number, what) in [
-        ("source", None, ""),
-        ("curator", Some(summary.curated), "of exactly one class"),
-        ("decoder", Some(summary.decoded), "in normal form"),
-        ("gate", Some(summary.accepted), "accepted"),
-    ] {
-        lost(stage);
-        if let Some(number) = number {
-            count(number, what);
-        }
-    }
-    let composed: Vec<_> =
-        summary.composed.iter().map(|(recipe, number)| format!("{recipe} {number}")).collect();
-    count(summary.composed.values().sum(), &format!("samples: {}", composed.join(", ")));
-    let skipped: u64 = summary.skipped.values().flat_map(|reasons| reasons.values()).sum();
-    if skipped > 0 {
-        count(skipped, "recipes skipped, each with its reason in the report");
-    }
-    if summary.dead_letters > 0 {
-        let command = format!("counterpoint topics dead-letters {}", log_flags(common, out));
-        count(summary.dead_letters, &format!("dead letters: `{command}` shows them"));
-    }
-    if *interrupted {
-        say(
-            "interrupted: everything that was done is kept; run the same command again (without --from) to continue",
-        );
-    } else {
-        print(&format!("report: {}", report.display()));
-    }
     Ok(())
 }

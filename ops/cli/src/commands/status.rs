@@ -1,5 +1,7 @@
 //! `status`: how far the pipeline is, or the way of one clip.
 
+mod waiting;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::Path,
@@ -18,10 +20,12 @@ use counterpoint_messages::{ClipFound, Message, RecordId, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
 
+use self::waiting::{Waiting, waiting};
 use crate::{
     args::{self, Common},
     commands::topics::level_line,
-    context::ExistingRun,
+    config::Config,
+    context::{Classification, ExistingRun},
     output::{Failure, Outcome, print, print_json, thousands},
 };
 
@@ -48,6 +52,8 @@ struct Stage {
 struct Ways {
     clips: BTreeMap<String, Vec<Step>>,
     steps_of_older_revisions: u64,
+    /// Where there is no clip: rows of the label lists that name it.
+    waiting: Vec<Waiting>,
 }
 
 #[derive(Serialize)]
@@ -67,7 +73,7 @@ pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
     actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.out).await?;
         match &arguments.clip {
-            Some(clip) => one(&run, clip, common).await,
+            Some(clip) => one(&run, clip, &arguments.out, common).await,
             None => all(&run, &arguments.out, common).await,
         }
     })
@@ -160,17 +166,27 @@ fn coverage(summary: &Summary) {
     }
 }
 
-async fn one(run: &ExistingRun, name: &str, common: &Common) -> Outcome {
+async fn one(run: &ExistingRun, name: &str, out: &Path, common: &Common) -> Outcome {
     let clips = clips_named(&*run.log, name).await?;
-    let Ways { clips, steps_of_older_revisions: older } = ways(run, &clips).await?;
-    if clips.is_empty() && older == 0 {
-        return Err(Failure::usage(format!(
-            "no clip is called `{name}`: give a source video, a file or an id"
-        )));
+    let mut ways = ways(run, &clips).await?;
+    if ways.clips.is_empty() && ways.steps_of_older_revisions == 0 {
+        let store = Config::load(common)?.open_store(out)?;
+        let classification = Classification::of_run(&run.revision, &store)?;
+        ways.waiting = waiting(run, &classification.rulebook, &videos_meant(name)).await?;
+        if ways.waiting.is_empty() {
+            return Err(Failure::usage(format!(
+                "no clip is called `{name}`, and no label list has it: give a source video, a file or an id"
+            )));
+        }
     }
     if common.json {
-        print_json(&Ways { clips, steps_of_older_revisions: older })?;
+        print_json(&ways)?;
         return Ok(ExitCode::SUCCESS);
+    }
+    let Ways { clips, steps_of_older_revisions: older, waiting } = ways;
+    for row in &waiting {
+        let (start, end) = (row.segment.start_ms as f64 / 1000.0, row.segment.end_ms as f64 / 1000.0);
+        print(&format!("{} from {start} to {end} s ({}): {}", row.video, row.listed, row.what));
     }
     for (clip, way) in &clips {
         print(&format!("clip {clip}"));

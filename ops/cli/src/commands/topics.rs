@@ -8,7 +8,7 @@ use counterpoint_actors::{
     format,
     projection::newest_revision,
 };
-use counterpoint_log::{LogError, Received, RecordStream, TopicLog};
+use counterpoint_log::{LogError, Received, RecordStream, StateKey, TopicLog};
 use counterpoint_messages::{DeadLetter, FormatLevel, Message, MessageKind, StageName, Topic};
 use futures::TryStreamExt;
 use serde::Serialize;
@@ -71,7 +71,7 @@ struct RecordLine {
     trace: Option<String>,
     /// Kind of the message; none in a state topic, and of what cannot be read.
     kind: Option<String>,
-    /// The message as an object, else text.
+    /// The message or state as an object, else text.
     message: Value,
 }
 
@@ -242,7 +242,7 @@ async fn newest(mut records: RecordStream, count: usize) -> Result<Vec<Received>
 /// A record in one line for people.
 fn describe(record: &Received) -> String {
     match (record.topic, Message::decode(&record.value)) {
-        (Topic::State(_), _) => format!("{} {}", text(&record.key), text(&record.value)),
+        (Topic::State(_), _) => format!("{} {}", state_key(&record.key), text(&record.value)),
         (_, Ok(message)) => format!("{message:?}"),
         (_, Err(error)) => format!("unreadable: the record {error}"),
     }
@@ -251,9 +251,12 @@ fn describe(record: &Received) -> String {
 /// A record for programs.
 fn record_line(record: &Received) -> serde_json::Result<RecordLine> {
     let (key, kind, message) = match (record.topic, Message::decode(&record.value)) {
-        (Topic::State(_), _) => (text(&record.key), None, Value::String(text(&record.value))),
+        (Topic::State(_), _) => {
+            let value = serde_json::from_slice(&record.value);
+            (state_key(&record.key), None, value.unwrap_or_else(|_| Value::String(text(&record.value))))
+        }
         (_, decoded) => {
-            let key = record.key.iter().map(|byte| format!("{byte:02x}")).collect();
+            let key = hex(&record.key);
             match decoded {
                 Ok(message) => (key, Some(format!("{:?}", message.kind())), body(&message)?),
                 Err(error) => (key, None, Value::String(format!("unreadable: the record {error}"))),
@@ -271,8 +274,27 @@ fn record_line(record: &Received) -> serde_json::Result<RecordLine> {
     })
 }
 
+/// Whose state it is, of which partition, and the stage's own key.
+fn state_key(bytes: &[u8]) -> String {
+    match StateKey::parse(bytes) {
+        Some(StateKey { fingerprint, partition, key }) => match partition {
+            StateKey::OF_ENGINE => format!("{fingerprint}/engine {}", text(key)),
+            partition => format!("{fingerprint}/{partition} {}", text(key)),
+        },
+        None => hex(bytes),
+    }
+}
+
+/// Bytes that are text as they are, of others their number.
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.contains(char::is_control) => text.to_owned(),
+        _ => format!("({} bytes)", thousands(bytes.len() as u64)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn body(message: &Message) -> serde_json::Result<Value> {
@@ -358,6 +380,19 @@ mod tests {
     use futures::{StreamExt, stream};
 
     use super::*;
+
+    #[test]
+    fn state_is_told_in_words_and_what_is_none_by_its_size() {
+        let key = [[0xab_u8; 8].as_slice(), &[0, 0, 0, 3], b"member/1"].concat();
+        assert_eq!(state_key(&key), "abababababababab/3 member/1");
+        let of_engine = [[0xab_u8; 8].as_slice(), &[0xff; 4], b"epoch/1"].concat();
+        assert_eq!(state_key(&of_engine), "abababababababab/engine epoch/1");
+        assert_eq!(state_key(&[1, 255]), "01ff");
+        assert_eq!(text(b"{\"found\":1}"), "{\"found\":1}");
+        for binary in [[0, 0, 0, 7], [0xff, 0xfe, 65, 66]] {
+            assert_eq!(text(&binary), "(4 bytes)");
+        }
+    }
 
     #[test]
     fn the_tail_is_what_was_written_last_in_any_partition() {

@@ -171,3 +171,14 @@ proptest! {
         prop_assert_eq!(row.labels, labels);
     }
 }
+
+#[test]
+fn a_file_without_any_row_that_can_be_read_is_no_list() {
+    let refused = |text: &str| check(text.as_bytes(), "list.csv").map_err(|error| error.to_string());
+    for list in ["", "# comment only\n", "id,start,end,labels\n", "broken\na,0,10,\"/m/1\"\n"] {
+        assert_eq!(refused(list), Ok(()), "{list}");
+    }
+    let error = refused("# {\n[1, 2]\nmore\n").unwrap_err();
+    assert!(error.starts_with("list.csv is no segment list: first broken row in line 2: "), "{error}");
+    assert!(error.contains("write `id,start,end"), "{error}");
+}
