@@ -202,7 +202,9 @@ async fn a_transaction_that_was_open_when_the_broker_died_holds_readers_up_until
     let log = KafkaLog::open(&options).unwrap();
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", &options.brokers).set("transactional.id", "lost");
-    config.set("transaction.timeout.ms", "5000");
+    // Long enough for the broker to be back before: one that ends a transaction while it starts passes over partitions
+    // whose leader it does not know yet, and leaves it hanging for good.
+    config.set("transaction.timeout.ms", "45000");
     let writer: BaseProducer = config.create().unwrap();
     writer.init_transactions(PATIENCE).unwrap();
     writer.begin_transaction().unwrap();

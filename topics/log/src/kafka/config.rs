@@ -56,7 +56,8 @@ const FRAMING_BYTES: usize = 64 << 10;
 pub(super) const MAX_BATCH_BYTES: usize = MAX_RECORD_BYTES + FRAMING_BYTES;
 
 /// How long a transaction may stay open before the brokers abort it, in milliseconds. Most take a few; a broker that
-/// changes hands or has much to do may take seconds, and readers wait so long behind one whose process died.
+/// changes hands or has much to do may take seconds, and readers wait so long behind one whose process died. Longer than
+/// a broker takes to start again: one that ends transactions while it starts leaves some hanging.
 const TRANSACTION_MS: &str = "30000";
 
 /// Properties that are not the user's to set, and why.
