@@ -20,7 +20,7 @@ use super::{cluster::Cluster, config, fault::Complaints, gaps::Gaps};
 use crate::{Group, GroupDescription, LogError, Position, checks};
 
 /// How long the brokers may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
+pub(super) const ANSWER: Duration = Duration::from_secs(10);
 /// How long a group may take to agree on who holds what.
 const AGREEMENT: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
@@ -36,9 +36,13 @@ pub(super) struct Seen {
     pub(super) holds: bool,
 }
 
-/// The members of a group; `None` while they are about to agree anew.
-pub(super) fn members(cluster: &Cluster, group: &str) -> Result<Option<Vec<Seen>>, LogError> {
-    let list = cluster.client().fetch_group_list(Some(group), ANSWER);
+/// The members of a group; `None` while they are about to agree anew. The brokers may take `patience` to answer.
+pub(super) fn members(
+    cluster: &Cluster,
+    group: &str,
+    patience: Duration,
+) -> Result<Option<Vec<Seen>>, LogError> {
+    let list = cluster.client().fetch_group_list(Some(group), patience);
     let list = list.map_err(|error| cluster.place.fault(&error))?;
     Ok(match list.groups().iter().find(|found| found.name() == group) {
         Some(found) => seen(found),
@@ -128,7 +132,7 @@ fn holder(cluster: &Cluster, found: &GroupInfo) -> Result<Option<String>, LogErr
             return Ok(None);
         }
         thread::sleep(PAUSE);
-        now = members(cluster, found.name())?;
+        now = members(cluster, found.name(), ANSWER)?;
     }
 }
 

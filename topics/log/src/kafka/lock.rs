@@ -28,7 +28,7 @@ use tokio::sync::watch;
 
 use super::{
     cluster::{Cluster, Locks},
-    config, fault,
+    config, fault, groups,
 };
 use crate::LogError;
 
@@ -276,10 +276,34 @@ impl Lock {
             let _ = consumer.poll(GLANCE);
             self.apply(&consumer);
         }
+        // A member with a name of its own that is closed before it has said so says nothing at all, and whoever comes
+        // next waits until its session is over.
+        while self.may_be_member() && start.elapsed() < PARTING {
+            let _ = consumer.poll(GLANCE);
+        }
         self.inner.lock().consumer = None;
         drop(consumer);
         self.inner.lock().closed = true;
         self.changes.send_replace(());
+    }
+
+    /// Whether the brokers may still count it among the members; what cannot be asked is not waited for.
+    fn may_be_member(&self) -> bool {
+        let inner = self.inner.lock();
+        if !inner.joined || inner.fenced || inner.successor.is_some() {
+            return false;
+        }
+        drop(inner);
+        match groups::members(&self.cluster, &self.group, PARTING) {
+            Ok(Some(members)) => members.iter().any(|seen| self.is_named_like(&seen.id)),
+            Ok(None) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Brokers call a member with a name of its own by that name and something random.
+    pub(super) fn is_named_like(&self, id: &str) -> bool {
+        id.strip_prefix(self.member.as_str()).is_some_and(|rest| rest.starts_with('-') && rest.len() == 37)
     }
 
     fn failed(&self, error: &KafkaError) {

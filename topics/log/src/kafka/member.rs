@@ -170,7 +170,8 @@ impl KafkaSession {
     async fn holder(&self) -> Result<Option<String>, LogError> {
         let (cluster, name) = (Arc::clone(&self.shared.cluster), self.shared.lock.group().to_owned());
         let place = cluster.place.clone();
-        let asked = tokio::task::spawn_blocking(move || groups::members(&cluster, &name)).await;
+        let asked =
+            tokio::task::spawn_blocking(move || groups::members(&cluster, &name, groups::ANSWER)).await;
         let members = asked.map_err(|error| place.unavailable(error))??;
         Ok(groups::holders(members.unwrap_or_default()))
     }

@@ -259,11 +259,11 @@ impl Worker {
     }
 
     fn place(&self) -> Result<Place, LogError> {
-        let Some(members) = groups::members(&self.cluster, self.lock.group())? else {
+        let Some(members) = groups::members(&self.cluster, self.lock.group(), groups::ANSWER)? else {
             return Ok(Place::Nobodys);
         };
         let own = members.iter().find(|seen| Some(&seen.id) == self.member.as_ref());
-        let twin = members.iter().find(|seen| self.is_named_like(&seen.id) && own.is_none());
+        let twin = members.iter().find(|seen| self.lock.is_named_like(&seen.id) && own.is_none());
         if let Some(twin) = twin
             && (self.lock.is_fenced() || self.lock.claimed().is_some())
         {
@@ -275,7 +275,7 @@ impl Worker {
         }
         let is_whole = self.lock.locks() == Locks::Whole;
         // One that is named like this member may be itself: after an absence it has joined under another id.
-        let other = members.iter().find(|seen| is_whole && seen.holds && !self.is_named_like(&seen.id));
+        let other = members.iter().find(|seen| is_whole && seen.holds && !self.lock.is_named_like(&seen.id));
         Ok(match (own, other) {
             (Some(own), _) if own.holds || !is_whole => Place::Mine,
             (_, Some(other)) => Place::Anothers(other.process.clone()),
@@ -288,8 +288,9 @@ impl Worker {
     fn find_member(&self) -> Result<String, LogError> {
         let start = Instant::now();
         loop {
-            let members = groups::members(&self.cluster, self.lock.group())?.unwrap_or_default();
-            match members.into_iter().find(|seen| self.is_named_like(&seen.id)) {
+            let members =
+                groups::members(&self.cluster, self.lock.group(), groups::ANSWER)?.unwrap_or_default();
+            match members.into_iter().find(|seen| self.lock.is_named_like(&seen.id)) {
                 Some(found) => return Ok(found.id),
                 None if self.lock.is_fenced() || start.elapsed() > AGREEMENT => {
                     return Err(self.cluster.place.unavailable("the group does not come to an agreement"));
@@ -297,11 +298,6 @@ impl Worker {
                 None => thread::sleep(PAUSE),
             }
         }
-    }
-
-    /// Brokers call a member with a name of its own by that name and something random.
-    fn is_named_like(&self, id: &str) -> bool {
-        id.strip_prefix(self.lock.member()).is_some_and(|rest| rest.starts_with('-') && rest.len() == 37)
     }
 
     fn left(&self) -> LogError {
