@@ -109,14 +109,14 @@ fn real(file: &Path) -> PathBuf {
 }
 
 /// Goes through the lines of a file, which need not be there, for as long as they are taken; whether all were.
-fn read(file: &Path, mut take: impl FnMut(Option<Line>) -> bool) -> io::Result<bool> {
+fn read(file: &Path, take: impl FnMut(Option<Line>) -> bool) -> io::Result<bool> {
     let bytes = match fs::read(file) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
         Err(error) => return Err(error),
     };
     let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    Ok(lines.map(|line| serde_json::from_slice(line).ok()).all(|line| take(line)))
+    Ok(lines.map(|line| serde_json::from_slice(line).ok()).all(take))
 }
 
 fn manifest(out: &Path) -> PathBuf {
