@@ -31,7 +31,7 @@ use counterpoint_messages::{
     StageName, Topic,
 };
 
-pub use self::{clock::Failed, tried::tried};
+pub use self::{clock::Failed, tried::tried, wanted::row_key};
 use self::{
     clock::{Pace, backoff_ms},
     command::Ended,

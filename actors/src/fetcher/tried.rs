@@ -7,8 +7,7 @@ use futures::TryStreamExt;
 use super::clock::Failed;
 use crate::revision::Revision;
 
-/// Rows that the fetcher of a revision tried for and did not get, by video and segment: `VIDEO@START-END`, in
-/// milliseconds.
+/// Rows that the fetcher of a revision tried for and did not get, by their [`row_key`](super::row_key).
 ///
 /// # Errors
 /// If the log cannot be read.

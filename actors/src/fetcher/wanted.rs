@@ -29,9 +29,9 @@ pub struct WantedRow {
 }
 
 impl WantedRow {
-    /// Tells rows apart: video and segment.
+    /// Tells rows apart.
     pub fn key(&self) -> String {
-        format!("{}@{}-{}", self.video, self.segment.start_ms, self.segment.end_ms)
+        row_key(&self.video, self.segment)
     }
 
     /// File name under which the source will know it; `None` if the video's name cannot be one.
@@ -49,6 +49,11 @@ impl WantedRow {
             false => format!("{video}.{ending}"),
         })
     }
+}
+
+/// What the state of the fetcher calls a row: `VIDEO@START-END`, in milliseconds.
+pub fn row_key(video: &str, segment: Segment) -> String {
+    format!("{video}@{}-{}", segment.start_ms, segment.end_ms)
 }
 
 /// What is wanted.

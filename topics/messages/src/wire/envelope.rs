@@ -139,11 +139,7 @@ macro_rules! messages {
         /// What a record is.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(u16)]
-        #[allow(
-            missing_docs,
-            clippy::large_enum_variant,
-            reason = "the kinds are documented where they are; messages are read one at a time, so none waits in a box"
-        )]
+        #[allow(missing_docs, reason = "the kinds are documented where they are")]
         pub enum MessageKind { $($kind = $number,)* }
 
         impl MessageKind {

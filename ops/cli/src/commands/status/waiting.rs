@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File};
 
 use counterpoint_actors::{
-    fetcher::{Failed, tried},
+    fetcher::{Failed, row_key, tried},
     pipeline,
     source::settling::Moment,
 };
@@ -49,8 +49,7 @@ pub async fn waiting(
         };
         for row in SegmentReader::new(file, &list.path).flatten() {
             let Some(place) = videos.iter().position(|video| *video == row.youtube_id) else { continue };
-            let key = format!("{}@{}-{}", row.youtube_id, row.segment.start_ms, row.segment.end_ms);
-            let failed = tried.get(&key);
+            let failed = tried.get(&row_key(&row.youtube_id, row.segment));
             let what = match rulebook.curate(&row.labels) {
                 Err(reject) => format!("it is not wanted: {reject}"),
                 Ok(curated) => waits_for(&input, curated.class, failed, Moment::now().wall_ms),
