@@ -12,12 +12,16 @@ mod local;
 mod output;
 mod page;
 mod progress;
+mod sides;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use crate::local::{Examined, LocalModels};
+pub use crate::{
+    local::{Examined, LocalModels},
+    sides::{Job, Outcome as SideOutcome, Prompt, Scale, Side, Work},
+};
 use crate::{args::Arguments, output::Failure};
 
 /// Does what the command line asks for, and tells why where that cannot be.
