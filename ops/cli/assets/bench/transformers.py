@@ -150,7 +150,7 @@ def steps(everything):
     model, inputs = thinker().train() if everything else adapted(False), Inputs()
     parameters = [value for value in model.parameters() if value.requires_grad]
     optimizer = optimizer_of(parameters)
-    rate = inputs.training["rates"][0]
+    rate = inputs.training["rate_of_all"] if everything else inputs.training["rates"][0]
     return lambda _: ([], [step(model, inputs, parameters, optimizer, rate, inputs.prompts)])
 
 
