@@ -76,7 +76,8 @@ impl Model {
     pub fn prefix(&self, sequence: &Sequence, media: &Embeddings) -> Result<Prefix, ModelError> {
         let mut cache = self.cache();
         let embeddings = self.embed(&[&sequence.tokens], media)?;
-        self.states(embeddings, &[&sequence.positions], Some(&mut cache), None);
+        let turns = self.turns(&[&sequence.positions]).in_numbers_of(&embeddings);
+        self.thinker().text.keep(embeddings, &turns, &mut cache);
         cache.advance(sequence.tokens.len(), &[sequence.tokens.len()]);
         Ok(Prefix { cache: cache.share(), next: sequence.positions.next() })
     }

@@ -87,12 +87,9 @@ impl Attention {
         observer: Option<(usize, Observer<'_>)>,
     ) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
-        let split = |x: Tensor<3>, heads: usize| x.reshape([batch, tokens, heads, self.width]);
-        let turn = |x: Tensor<4>| kernels::rotate(x, turns.cos.clone(), turns.sin.clone());
-        let query = turn(split(self.q_proj.forward(x.clone()), self.heads)).swap_dims(1, 2);
-        let key = turn(split(self.k_proj.forward(x.clone()), self.key_heads)).swap_dims(1, 2);
-        let value = split(self.v_proj.forward(x), self.key_heads).swap_dims(1, 2);
-        let mut own = KeyValues { key, value };
+        let query = self.split(self.q_proj.forward(x.clone()), self.heads);
+        let query = kernels::rotate(query, turns.cos.clone(), turns.sin.clone()).swap_dims(1, 2);
+        let mut own = self.key_values(x, turns);
         let mut shared = None;
         if let Some(cache) = cache {
             own = cache.append(own);
@@ -103,6 +100,22 @@ impl Attention {
             None => self.fused(query, own, shared, seen),
         };
         self.o_proj.forward(output.swap_dims(1, 2).reshape([batch, tokens, self.heads * self.width]))
+    }
+
+    /// What later tokens will see of these.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    pub(super) fn key_values(&self, x: Tensor<3>, turns: &Turns) -> KeyValues {
+        let key = self.split(self.k_proj.forward(x.clone()), self.key_heads);
+        let key = kernels::rotate(key, turns.cos.clone(), turns.sin.clone()).swap_dims(1, 2);
+        let value = self.split(self.v_proj.forward(x), self.key_heads).swap_dims(1, 2);
+        KeyValues { key, value }
+    }
+
+    fn split(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
+        let [batch, tokens, _] = x.dims();
+        x.reshape([batch, tokens, heads, self.width])
     }
 
     fn scale(&self) -> f64 {

@@ -101,6 +101,24 @@ impl TextModel {
         }
         self.norm.forward(states)
     }
+
+    /// Keeps what is seen now without telling what becomes of it: of the last layer, keys and values are all there is.
+    ///
+    /// # Shapes
+    /// - embeddings: `[batch, tokens, width]`
+    pub(crate) fn keep(&self, embeddings: Tensor<3>, turns: &Turns, cache: &mut Cache) {
+        let [_, tokens, _] = embeddings.dims();
+        let seen = Seen::new(tokens, Some(cache), false, &embeddings.device());
+        let mut states = embeddings;
+        for (index, layer) in self.layers.iter().enumerate() {
+            if index + 1 == self.layers.len() {
+                let normal = layer.input_layernorm.forward(states);
+                cache.layer(index).append(layer.self_attn.key_values(normal, turns));
+                return;
+            }
+            states = layer.pass(states, turns, &seen, Some(cache.layer(index)), None);
+        }
+    }
 }
 
 impl Layer {

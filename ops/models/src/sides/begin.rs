@@ -49,8 +49,9 @@ pub fn make(job: &Job) -> anyhow::Result<()> {
     checkpoint(job, &config, &json)?;
     let start = LoraRecipe::default().config().start(&config.init(&device("cpu")?).text, CHECKPOINT, SEED);
     start.write(&job.folder.join("adapter"))?;
-    clip(job, &config)?;
-    prompts(job, &config, &tokenizer)
+    let features = Features::of(&Drawn::new(job.scale), &sounds(job), &config)?;
+    clip(job, &features)?;
+    prompts(job, &features, &config, &tokenizer)
 }
 
 /// Qwen2.5-Omni-3B with other widths: 2048, 1280 and 1280 there, of which a text of `UNIT` has a sixteenth.
@@ -154,20 +155,15 @@ fn numbers(number: u64, name: &str, shape: &[usize]) -> Vec<u8> {
     (0..count).flat_map(|_| (middle + chance.random_range(-reach..reach)).to_le_bytes()).collect()
 }
 
-fn clip(job: &Job, config: &ThinkerConfig) -> anyhow::Result<()> {
-    let drawn = Drawn::new(job.scale);
-    let features = Features::of(&drawn, &sounds(job), config)?;
-    let integers = |values: &[usize]| -> Vec<u8> {
-        values.iter().flat_map(|value| (*value as i64).to_le_bytes()).collect()
-    };
+fn clip(job: &Job, features: &Features) -> anyhow::Result<()> {
     let Patches { values, grid } = &features.patches;
-    let rows: usize = grid.iter().product();
-    let shape = [rows, values.len() / rows.max(1)];
-    let grid = integers(grid);
+    let shape = [grid.iter().product(), patches::PATCH_VALUES];
+    let grid = || grid.iter().flat_map(|&size| (size as i64).to_le_bytes()).collect::<Vec<u8>>();
+    let seconds = [Features::SECONDS_PER_GRID as f32];
     let mut tensors = vec![
         ("pixel_values_videos".to_owned(), Tensor::f32(&shape, values)),
-        ("video_grid_thw".to_owned(), Tensor::new(Dtype::I64, &[1, 3], || Cow::Borrowed(&grid))),
-        ("video_second_per_grid".to_owned(), Tensor::f32(&[1], &[Features::SECONDS_PER_GRID as f32])),
+        ("video_grid_thw".to_owned(), Tensor::new(Dtype::I64, &[1, 3], || Cow::Owned(grid()))),
+        ("video_second_per_grid".to_owned(), Tensor::f32(&[1], &seconds)),
     ];
     for (sound, Mel { bins, frames, values }) in &features.mels {
         tensors.push((format!("input_features.{sound}"), Tensor::f32(&[*bins, *frames], values)));
@@ -208,12 +204,15 @@ pub fn tokens(
 }
 
 /// What the peer has to know besides tensors.
-fn prompts(job: &Job, config: &ThinkerConfig, tokenizer: &Tokenizer) -> anyhow::Result<()> {
-    let drawn = Drawn::new(job.scale);
+fn prompts(
+    job: &Job,
+    features: &Features,
+    config: &ThinkerConfig,
+    tokenizer: &Tokenizer,
+) -> anyhow::Result<()> {
     let mut shared = 0;
     let mut told = Vec::new();
     for prompt in &job.prompts {
-        let features = Features::of(&drawn, &[prompt.sound], config)?;
         let tokens = tokens(prompt, features.media(prompt.sound)?, config, tokenizer)?;
         shared = tokens.shared;
         told.push(json!({
