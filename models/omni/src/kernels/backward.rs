@@ -92,37 +92,10 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         causal: bool,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        #[derive(Debug)]
-        struct Attend;
-
-        impl<B: Gradients> Backward<B, 3> for Attend {
-            type State = Attended<B>;
-
-            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Found, _: &mut Checkpointer) {
-                let grad = grads.consume::<B>(&ops.node);
-                let found = B::attend_gradients(grad, ops.state);
-                for (node, grad) in ops.parents.into_iter().zip(found) {
-                    if let Some(node) = node {
-                        grads.register::<B>(node.id, grad);
-                    }
-                }
-            }
-        }
-
-        let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
-        let [q, k, v] = inputs.clone();
-        let (output, log_sum) = B::attend(q, k, v, causal, scale);
-        let sums = Self::from_inner(log_sum.clone());
-        match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let state = Attended { inputs, output: output.clone(), log_sum, causal, scale };
-                (prep.finish(state, output), sums)
-            }
-            OpsKind::UnTracked(prep) => (prep.finish(output), sums),
-        }
+        attend(query, key, value, None, causal, scale)
     }
 
-    /// Masks hide padding between a question and its answer, which tuning does not have: nothing is followed.
+    /// The mask itself is not followed: it hides, and is nothing that is learned.
     fn attend_masked(
         query: Followed<B, C>,
         key: Followed<B, C>,
@@ -130,8 +103,48 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         mask: Followed<B, C>,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        let [query, key, value, mask] = [query, key, value, mask].map(|tensor| tensor.into_primitive());
-        let (output, log_sum) = B::attend_masked(query, key, value, mask, scale);
-        (Self::from_inner(output), Self::from_inner(log_sum))
+        attend(query, key, value, Some(mask.into_primitive()), false, scale)
+    }
+}
+
+#[derive(Debug)]
+struct Attend;
+
+impl<B: Gradients> Backward<B, 3> for Attend {
+    type State = Attended<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Found, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let found = B::attend_gradients(grad, ops.state);
+        for (node, grad) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, grad);
+            }
+        }
+    }
+}
+
+/// Attention whose output is followed; the logarithms of sums are not.
+fn attend<B: Gradients, C: CheckpointStrategy>(
+    query: Followed<B, C>,
+    key: Followed<B, C>,
+    value: Followed<B, C>,
+    mask: Option<FloatTensor<B>>,
+    causal: bool,
+    scale: f64,
+) -> (Followed<B, C>, Followed<B, C>) {
+    let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
+    let [q, k, v] = inputs.clone();
+    let (output, log_sum) = match &mask {
+        None => B::attend(q, k, v, causal, scale),
+        Some(mask) => B::attend_masked(q, k, v, mask.clone(), scale),
+    };
+    let sums = <Autodiff<B, C> as AutodiffBackend>::from_inner(log_sum.clone());
+    match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let state = Attended { inputs, output: output.clone(), log_sum, mask, causal, scale };
+            (prep.finish(state, output), sums)
+        }
+        OpsKind::UnTracked(prep) => (prep.finish(output), sums),
     }
 }

@@ -57,12 +57,13 @@ impl Gradients for LibTorch {
     }
 
     fn attend_gradients(grad: Torch, attended: Attended<Self>) -> [Torch; 3] {
-        let Attended { inputs: [query, key, value], output, log_sum, causal, scale } = attended;
+        let Attended { inputs: [query, key, value], output, log_sum, mask, causal, scale } = attended;
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
         let inputs = [&query.tensor, &key, &value];
+        let (output, log_sum, mask) = (&output.tensor, &log_sum.tensor, mask.as_ref().map(|mask| &mask.tensor));
         let [of_query, of_key, of_value] =
-            fused_gradients(&grad.tensor, inputs, &output.tensor, &log_sum.tensor, causal, scale);
+            fused_gradients(&grad.tensor, inputs, output, log_sum, mask, causal, scale);
         [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)
     }
 }
@@ -170,6 +171,7 @@ fn fused_gradients(
     [query, key, value]: [&Tensor; 3],
     output: &Tensor,
     log_sum: &Tensor,
+    mask: Option<&Tensor>,
     causal: bool,
     scale: f64,
 ) -> [Tensor; 3] {
@@ -183,7 +185,7 @@ fn fused_gradients(
             &turned(query),
             &turned(key),
             &turned(value),
-            none,
+            mask,
             &turned(output),
             none,
             none,
@@ -203,7 +205,7 @@ fn fused_gradients(
         return [of_query, of_key, of_value].map(|gradient| turned(&gradient));
     }
     let (of_query, of_key, of_value) = Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-        grad, query, key, value, output, log_sum, 0.0, causal, none, scale,
+        grad, query, key, value, output, log_sum, 0.0, causal, mask, scale,
     );
     [of_query, of_key, of_value]
 }

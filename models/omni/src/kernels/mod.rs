@@ -62,7 +62,7 @@ pub(crate) trait Gradients: Kernels {
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
 
-    /// Gradients of queries, keys and values in [`Kernels::attend`].
+    /// Gradients of queries, keys and values in [`Kernels::attend`] and [`Kernels::attend_masked`].
     fn attend_gradients(grad: FloatTensor<Self>, attended: Attended<Self>) -> [FloatTensor<Self>; 3];
 }
 
@@ -73,6 +73,8 @@ pub(crate) struct Attended<B: Backend> {
     inputs: [FloatTensor<B>; 3],
     output: FloatTensor<B>,
     log_sum: FloatTensor<B>,
+    /// What was added to the scores.
+    mask: Option<FloatTensor<B>>,
     causal: bool,
     scale: f64,
 }
