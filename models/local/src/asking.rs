@@ -249,7 +249,7 @@ fn batches(lengths: &[usize], most: usize, answer: usize) -> Vec<usize> {
     let mut sizes = Vec::new();
     let (mut count, mut tokens) = (0, 0);
     for &length in lengths {
-        if count == most || length * count - tokens > bearable {
+        if count == most || (length * count).saturating_sub(tokens) > bearable {
             sizes.push(count);
             (count, tokens) = (0, 0);
         }

@@ -137,7 +137,7 @@ fn run(
             (Who::Ours, _) => ours(&job(seat.work), &common.device, &settings)?,
             (Who::Peer, Some(python)) => {
                 let told = [serde_json::to_string(&job(seat.work)).context("the job is no JSON")?];
-                peers::script(Tools::Parity, Some(python), SCRIPT, &told, &settings)
+                peers::script(Tools::Parity, Some(python.as_path()), SCRIPT, &told, &settings)
                     .map_err(anyhow::Error::from)?
             }
             (Who::Peer, None) => continue,
@@ -162,7 +162,7 @@ fn run(
     }
 
     let sides = seated.iter().map(|side| {
-        rounds::Side::new(side.seat.name, || Spent::beside(&[side.process], || side.turn(false)))
+        rounds::Side::new(side.seat.name, move || Spent::beside(&[side.process], || side.turn(false)))
     });
     let measured = alternate_warm(sides.collect(), bench.rounds.rounds, bench.interrupt, bench.screen)?;
     check(&pairs, "every turn", &mut findings);
