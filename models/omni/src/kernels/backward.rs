@@ -59,6 +59,36 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         }
     }
 
+    fn open_gate(gate: Followed<B, C>, up: Followed<B, C>) -> Followed<B, C> {
+        #[derive(Debug)]
+        struct OpenGate;
+
+        impl<B: Gradients> Backward<B, 2> for OpenGate {
+            type State = (NodeId, NodeId);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Found, saved: &mut Checkpointer) {
+                let grad = grads.consume::<B>(&ops.node);
+                let (gate, up) = ops.state;
+                let (gate, up) = (saved.retrieve_node_output(gate), saved.retrieve_node_output(up));
+                let found = B::open_gate_gradients(grad, gate, up);
+                for (node, grad) in ops.parents.into_iter().zip(found) {
+                    if let Some(node) = node {
+                        grads.register::<B>(node.id, grad);
+                    }
+                }
+            }
+        }
+
+        let output = B::open_gate(gate.primitive().clone(), up.primitive().clone());
+        match OpenGate.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&gate), prep.checkpoint(&up));
+                prep.finish(state, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
     fn rotate(x: Followed<B, C>, cos: Followed<B, C>, sin: Followed<B, C>) -> Followed<B, C> {
         #[derive(Debug)]
         struct Rotate;

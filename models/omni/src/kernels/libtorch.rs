@@ -23,6 +23,10 @@ impl Kernels for LibTorch {
         Torch::new(normal.to_kind(kind).g_mul_(&weight.tensor))
     }
 
+    fn open_gate(gate: Torch, up: Torch) -> Torch {
+        Torch::new(gate.tensor.silu().g_mul_(&up.tensor))
+    }
+
     fn rotate(x: Torch, cos: Torch, sin: Torch) -> Torch {
         let halves = x.tensor.chunk(2, -1);
         let (first, second) = (&halves[0], &halves[1]);
@@ -54,6 +58,12 @@ impl Gradients for LibTorch {
         let along = (&scaled * &normal).mean_dim([-1_i64].as_slice(), true, Kind::Float);
         let of_x = (scaled - normal * along) * inverse;
         (Torch::new(of_x.to_kind(kind)), Torch::new(of_weight.to_kind(kind)))
+    }
+
+    fn open_gate_gradients(grad: Torch, gate: Torch, up: Torch) -> [Torch; 2] {
+        let (grad, gate, up) = (&grad.tensor, &gate.tensor, &up.tensor);
+        let of_gate = gate.silu_backward(&(grad * up));
+        [of_gate, gate.silu().g_mul_(grad)].map(Torch::new)
     }
 
     fn attend_gradients(grad: Torch, attended: Attended<Self>) -> [Torch; 3] {
