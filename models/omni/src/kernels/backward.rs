@@ -38,13 +38,13 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
                 let grad = grads.consume::<B>(&ops.node);
                 let (x, weight, epsilon) = ops.state;
                 let (x, weight) = (saved.retrieve_node_output(x), saved.retrieve_node_output(weight));
-                let (of_x, of_weight) = B::rms_norm_gradients(grad, x, weight, epsilon);
-                let [x, weight] = ops.parents;
-                if let Some(node) = x {
+                let [of, of_weight] = ops.parents;
+                let (of_x, weights) = B::rms_norm_gradients(grad, x, weight, epsilon, of_weight.is_some());
+                if let Some(node) = of {
                     grads.register::<B>(node.id, of_x);
                 }
-                if let Some(node) = weight {
-                    grads.register::<B>(node.id, of_weight);
+                if let Some((node, gradient)) = of_weight.zip(weights) {
+                    grads.register::<B>(node.id, gradient);
                 }
             }
         }

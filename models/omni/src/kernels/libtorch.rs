@@ -45,19 +45,27 @@ impl Kernels for LibTorch {
 }
 
 impl Gradients for LibTorch {
-    fn rms_norm_gradients(grad: Torch, x: Torch, weight: Torch, epsilon: f64) -> (Torch, Torch) {
+    fn rms_norm_gradients(
+        grad: Torch,
+        x: Torch,
+        weight: Torch,
+        epsilon: f64,
+        of_weight: bool,
+    ) -> (Torch, Option<Torch>) {
         let kind = x.tensor.kind();
         let wide = x.tensor.to_kind(Kind::Float);
         let inverse = inverse_root(&wide, epsilon);
         let grad = grad.tensor.to_kind(Kind::Float);
         let normal = &wide * &inverse;
         let width = wide.size().last().copied().unwrap_or(1);
-        let of_weight =
-            (&grad * &normal).reshape([-1, width]).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
+        let of_weight = of_weight.then(|| {
+            let rows = (&grad * &normal).reshape([-1, width]);
+            Torch::new(rows.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).to_kind(kind))
+        });
         let scaled = grad.g_mul(&weight.tensor.to_kind(Kind::Float));
         let along = (&scaled * &normal).mean_dim([-1_i64].as_slice(), true, Kind::Float);
         let of_x = (scaled - normal * along) * inverse;
-        (Torch::new(of_x.to_kind(kind)), Torch::new(of_weight.to_kind(kind)))
+        (Torch::new(of_x.to_kind(kind)), of_weight)
     }
 
     fn open_gate_gradients(grad: Torch, gate: Torch, up: Torch) -> [Torch; 2] {

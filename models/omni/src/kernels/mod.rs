@@ -57,13 +57,14 @@ pub(crate) trait Kernels: Backend {
 
 /// What a backend has to bring for tuning.
 pub(crate) trait Gradients: Kernels {
-    /// Gradients of `x` and `weight` in [`Kernels::rms_norm`].
+    /// Gradients of `x` and, where it is wanted, `weight` in [`Kernels::rms_norm`].
     fn rms_norm_gradients(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        of_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
     /// Gradients of `gate` and `up` in [`Kernels::open_gate`].
     fn open_gate_gradients(
