@@ -18,11 +18,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+use crate::{args::Arguments, output::Failure};
 pub use crate::{
     local::{Examined, LocalModels},
     sides::{Job, Outcome as SideOutcome, Prompt, Scale, Side, Work},
 };
-use crate::{args::Arguments, output::Failure};
 
 /// Does what the command line asks for, and tells why where that cannot be.
 ///

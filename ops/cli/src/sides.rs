@@ -101,7 +101,8 @@ pub fn take_turns(mut side: Side) -> anyhow::Result<()> {
     for line in io::stdin().lock().lines() {
         let line = line.context("cannot read what is asked")?;
         let compared = serde_json::from_str(&line).with_context(|| format!("{line} is no turn"))?;
-        let outcome = serde_json::to_string(&side(compared)?).context("an outcome holds what is no number")?;
+        let outcome =
+            serde_json::to_string(&side(compared)?).context("an outcome holds what is no number")?;
         told(&outcome).context("nobody waits for the outcome")?;
     }
     Ok(())

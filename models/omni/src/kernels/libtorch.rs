@@ -79,7 +79,8 @@ impl Gradients for LibTorch {
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
         let inputs = [&query.tensor, &key, &value];
-        let (output, log_sum, mask) = (&output.tensor, &log_sum.tensor, mask.as_ref().map(|mask| &mask.tensor));
+        let (output, log_sum, mask) =
+            (&output.tensor, &log_sum.tensor, mask.as_ref().map(|mask| &mask.tensor));
         let [of_query, of_key, of_value] =
             fused_gradients(&grad.tensor, inputs, output, log_sum, mask, causal, scale);
         [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)

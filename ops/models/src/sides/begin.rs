@@ -225,9 +225,8 @@ fn prompts(
     } else {
         [Vec::new(), Vec::new()]
     };
-    let names = linears(job.scale.layers).map(|(layer, target)| {
-        format!("model.layers.{layer}.{}.weight", target.name())
-    });
+    let names = linears(job.scale.layers)
+        .map(|(layer, target)| format!("model.layers.{layer}.{}.weight", target.name()));
     let told = json!({
         "prompts": told,
         "shared": shared,

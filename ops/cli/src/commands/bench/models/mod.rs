@@ -110,17 +110,14 @@ impl Seated {
     }
 }
 
-fn run(
-    plan: Plan,
-    arguments: &ModelBench,
-    common: &Common,
-    bench: &Bench<'_>,
-) -> Result<Findings, Failure> {
+fn run(plan: Plan, arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -> Result<Findings, Failure> {
     let scale = scale(arguments)?;
     let python = peer(common, bench)?;
     let mut findings = Findings::new(plan.name, bench.rounds.rounds);
     let ModelBench { layers, width, pixels, seconds, threads } = arguments;
-    findings.inputs.insert("model", format!("{layers} layers each of text, vision and audio, text {width} wide"));
+    findings
+        .inputs
+        .insert("model", format!("{layers} layers each of text, vision and audio, text {width} wide"));
     findings.inputs.insert("clip", format!("{seconds} s, {} frames of {pixels}x{pixels}", 2 * seconds));
     findings.inputs.insert("threads of each side", threads.to_string());
     findings.inputs.insert("load average before", load_average());
@@ -187,7 +184,8 @@ fn peer(common: &Common, bench: &Bench<'_>) -> Result<Option<std::path::PathBuf>
         return Ok(None);
     }
     if common.device != "cpu" {
-        let text = format!("the peer computes on the CPU and this program would on {}: add --alone", common.device);
+        let text =
+            format!("the peer computes on the CPU and this program would on {}: add --alone", common.device);
         return Err(Failure::usage(text));
     }
     let named = bench.rounds.python.as_deref();
