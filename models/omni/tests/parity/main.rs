@@ -200,6 +200,7 @@ fn questions_that_share_a_clip_are_answered_as_if_each_had_it_alone() {
         Sequence { tokens: whole.tokens[..shared].to_vec(), positions: whole.positions.before(shared) };
     let prefix = model.prefix(&beginning, &clip.embeddings).unwrap();
     assert_eq!(prefix.len(), shared);
+    assert_eq!(prefix.next(), whole.positions.at(0, shared), "text goes on where the reference has it");
     let rest = whole.tokens[shared..].to_vec();
     let mut longer = rest.clone();
     longer.extend([20, 21, 22, 23, 24]);

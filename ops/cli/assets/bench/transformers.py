@@ -76,15 +76,18 @@ def each_for_itself(model, inputs):
 def copied_cache(model, inputs):
     """The clip once, its keys and values copied for each question."""
     kept = model(**inputs.of(inputs.prompts[0], inputs.shared), use_cache=True).past_key_values
-    offset = int(model.model.rope_deltas)
     answers, scores = [], []
     for prompt in inputs.prompts:
+        given = inputs.of(prompt)
+        positions, offset = model.get_rope_index(
+            given["input_ids"], None, given["video_grid_thw"], given["attention_mask"], True,
+            given["feature_attention_mask"].sum(-1), given["video_second_per_grid"])
+        positions = positions[:, :, inputs.shared:]
         cache, ids, said = copy.deepcopy(kept), prompt["ids"][inputs.shared:], []
         while True:
-            start = cache.get_seq_length() + offset
-            positions = torch.arange(start, start + len(ids)).expand(3, 1, -1)
             logits = model(input_ids=torch.tensor([ids]), past_key_values=cache, position_ids=positions,
                            use_cache=True).logits[0, -1]
+            positions = torch.full((3, 1, 1), cache.get_seq_length() + int(offset))
             if not said:
                 scores.append(logits.float())
             ids = [int(logits.argmax())]
