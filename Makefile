@@ -93,6 +93,11 @@ parity: ## hold the models against transformers on SEEDS=5 fresh random models, 
 			cargo test $(LOCKED) --release -p counterpoint-omni --test parity; \
 		rm -r $(TARGET)/parity/$$seed; \
 	done
+	@$(MAKE) build
+	$(call step,whole commands against transformers and PEFT)
+	for name in questions lora load forward; do \
+		$(PROGRAM) bench $$name --layers 2 --width 128 --pixels 112 --seconds 2 --rounds 1; \
+	done
 
 chaos: ## kill the program KILLS=200 times on each engine, and hold what comes of it against the guarantee
 	CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),CHAOS_SEED=$(SEED)) \

@@ -16,6 +16,9 @@ use counterpoint_omni::{
 
 use crate::{OmniModel, TowersError, shapes::Shapes};
 
+/// Tokens of a question that are read in about the time of a pass that says one: such a pass waits for weights.
+const PASS: usize = 16;
+
 /// A clip as far as all questions share it.
 struct Begun {
     prefix: Prefix,
@@ -61,13 +64,19 @@ impl Model for OmniModel {
         for (index, question) in questions.iter().enumerate() {
             if let QuestionKind::Options(options) = question.kind() {
                 answers[index] = Some(self.choose(&begun, question, options));
-            } else {
-                said.push(index);
+                continue;
+            }
+            match self.asked(&begun, question) {
+                Ok(asked) => said.push((index, asked)),
+                Err(error) => answers[index] = Some(Err(error)),
             }
         }
-        for batch in said.chunks(self.batch) {
-            let batch_questions: Vec<&Question> = batch.iter().map(|&index| &questions[index]).collect();
-            for (&index, answer) in batch.iter().zip(self.say(&begun, &batch_questions, decoding)) {
+        said.sort_by_key(|(_, asked)| asked.tokens);
+        let lengths: Vec<usize> = said.iter().map(|(_, asked)| asked.sequence.tokens.len()).collect();
+        for count in batches(&lengths, self.batch, decoding.max_new_tokens as usize) {
+            let (indices, batch): (Vec<usize>, Vec<Asked>) = said.drain(..count).unzip();
+            let batch: Vec<_> = indices.iter().map(|&index| &questions[index]).zip(batch).collect();
+            for (index, answer) in indices.into_iter().zip(self.say(&begun, &batch, decoding)) {
                 answers[index] = Some(answer);
             }
         }
@@ -138,19 +147,14 @@ impl OmniModel {
     fn say(
         &self,
         begun: &Begun,
-        questions: &[&Question],
+        batch: &[(&Question, Asked)],
         decoding: &Decoding,
     ) -> Vec<Result<Answer, AskError>> {
         let started = Instant::now();
         if self.stop.is_set() {
-            return questions.iter().map(|_| Err(AskError::Stopped)).collect();
+            return batch.iter().map(|_| Err(AskError::Stopped)).collect();
         }
-        let asked: Vec<Result<Asked, AskError>> =
-            questions.iter().map(|question| self.asked(begun, question)).collect();
-        let sequences: Vec<Sequence> = asked.iter().flatten().map(|asked| asked.sequence.clone()).collect();
-        if sequences.is_empty() {
-            return asked.into_iter().map(|asked| Err(asked.err().unwrap_or(AskError::Stopped))).collect();
-        }
+        let sequences: Vec<Sequence> = batch.iter().map(|(_, asked)| asked.sequence.clone()).collect();
         let how = Generation {
             max_tokens: decoding.max_new_tokens as usize,
             stop: vec![self.end()],
@@ -169,12 +173,11 @@ impl OmniModel {
             self.model.generate_scored(Some(&begun.prefix), &sequences, &Embeddings::default(), &how);
         let (mut texts, scores) = match generated {
             Ok((tokens, scores)) => (tokens.into_iter(), rows(&scores)),
-            Err(error) => return questions.iter().map(|_| Err(self.refused(&error))).collect(),
+            Err(error) => return batch.iter().map(|_| Err(self.refused(&error))).collect(),
         };
         let latency = started.elapsed() / u32::try_from(sequences.len()).unwrap_or(1).max(1);
         let mut scores = scores.into_iter();
-        let answers = questions.iter().zip(asked).map(|(question, asked)| {
-            let asked = asked?;
+        let answers = batch.iter().map(|(question, asked)| {
             let (Some(tokens), Some(scores)) = (texts.next(), scores.next()) else {
                 return Err(self.refused("it gave fewer answers than questions"));
             };
@@ -184,7 +187,7 @@ impl OmniModel {
                 .then(|| share(&scores, &self.yes, &self.no))
                 .flatten();
             let said = Said { text, tokens: ids.len(), latency, option_scores: None, yes_probability };
-            Ok(self.answer(begun, &asked, said))
+            Ok(self.answer(begun, asked, said))
         });
         answers.collect()
     }
@@ -239,6 +242,25 @@ impl OmniModel {
     }
 }
 
+/// Sizes of batches of questions with so many tokens, which never get fewer: at most `most` in a batch, and a new one
+/// where to fill up the shorter ones would take more than passes of their own for each token of the answers.
+fn batches(lengths: &[usize], most: usize, answer: usize) -> Vec<usize> {
+    let bearable = answer.saturating_mul(PASS);
+    let mut sizes = Vec::new();
+    let (mut count, mut tokens) = (0, 0);
+    for &length in lengths {
+        if count == most || (length * count).saturating_sub(tokens) > bearable {
+            sizes.push(count);
+            (count, tokens) = (0, 0);
+        }
+        (count, tokens) = (count + 1, tokens + length);
+    }
+    if count > 0 {
+        sizes.push(count);
+    }
+    sizes
+}
+
 fn wide(ids: &[u32]) -> Vec<i64> {
     ids.iter().map(|&id| i64::from(id)).collect()
 }
@@ -282,6 +304,15 @@ mod tests {
         assert!((share - 0.75).abs() < 1e-6, "{share}");
         assert_eq!(super::share(&scores, &[1], &[1]), None);
         assert_eq!(super::share(&scores, &[], &[1]), None);
+    }
+
+    #[test]
+    fn questions_are_batched_by_length_unless_filling_up_is_cheap() {
+        let lengths = [10, 11, 12, 200, 201];
+        assert_eq!(batches(&lengths, 32, 8), [3, 2], "three times 190 tokens are more than 8 passes");
+        assert_eq!(batches(&lengths, 32, 64), [5], "but fewer than 64");
+        assert_eq!(batches(&lengths, 2, 64), [2, 2, 1]);
+        assert_eq!(batches(&[], 2, 64), [0_usize; 0]);
     }
 
     #[test]

@@ -107,6 +107,11 @@ impl OmniModel {
         &self.model
     }
 
+    /// Tokens that begin the answers yes and no.
+    pub fn yes_and_no(&self) -> [&[usize]; 2] {
+        [&self.yes, &self.no]
+    }
+
     /// The token that ends an answer.
     pub(crate) fn end(&self) -> i64 {
         i64::from(self.tokenizer.special().get(Special::TurnEnd))

@@ -47,8 +47,10 @@ pub struct Generation {
 #[derive(Debug, Clone)]
 pub struct Prefix {
     cache: Cache,
-    /// The position after it.
+    /// The position at which text goes on.
     next: i64,
+    /// The position beyond all of it.
+    beyond: i64,
 }
 
 impl Prefix {
@@ -76,9 +78,11 @@ impl Model {
     pub fn prefix(&self, sequence: &Sequence, media: &Embeddings) -> Result<Prefix, ModelError> {
         let mut cache = self.cache();
         let embeddings = self.embed(&[&sequence.tokens], media)?;
-        self.states(embeddings, &[&sequence.positions], Some(&mut cache), None);
+        let turns = self.turns(&[&sequence.positions]).in_numbers_of(&embeddings);
+        self.thinker().text.keep(embeddings, &turns, &mut cache);
         cache.advance(sequence.tokens.len(), &[sequence.tokens.len()]);
-        Ok(Prefix { cache: cache.share(), next: sequence.positions.next() })
+        let Sequence { positions, .. } = sequence;
+        Ok(Prefix { cache: cache.share(), next: positions.next_of_text(), beyond: positions.next() })
     }
 
     /// Scores of the token after each sequence.
@@ -131,7 +135,9 @@ impl Model {
         let first = scores.clone();
         let mut choosers: Vec<Chooser> = sequences.iter().map(|_| Chooser::new(how.decoding)).collect();
         let mut answers = vec![Vec::new(); sequences.len()];
-        let mut next: Vec<i64> = sequences.iter().map(|sequence| sequence.positions.next()).collect();
+        let beyond = prefix.map_or(0, |prefix| prefix.beyond);
+        let mut next: Vec<i64> =
+            sequences.iter().map(|sequence| sequence.positions.next().max(beyond)).collect();
         for step in 0..how.max_tokens {
             let chosen = choose(&scores, &mut choosers)?;
             let mut going = false;

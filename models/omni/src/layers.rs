@@ -6,7 +6,7 @@
 use burn::{
     Tensor,
     module::{Module, Param, ParamId},
-    tensor::{Device, Distribution, activation, module::layer_norm},
+    tensor::{Device, Distribution, module::layer_norm},
 };
 
 use crate::kernels;
@@ -200,7 +200,7 @@ impl Gated {
     /// # Shapes
     /// - x, output: `[.., width]`
     pub fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let gate = activation::silu(self.gate_proj.forward(x.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+        let gate = self.gate_proj.forward(x.clone());
+        self.down_proj.forward(kernels::open_gate(gate, self.up_proj.forward(x)))
     }
 }

@@ -33,7 +33,8 @@ pub use text::{Cache, Observer, TextModel};
 pub use thinker::{Embeddings, Model, Sequence, Thinker};
 pub use train::{
     AdamW, AdamWConfig, Answers, Example, Examples, Kind, Length, LoraRecipe, Origin, Precision, Recipe,
-    Step, Streams, Summed, Targets, TinyConfig, TrainError, Trainer, lora_losses, merge, write_checkpoint,
+    Step, Streams, Summed, Targets, TinyConfig, TrainError, Trainer, described, lora_losses, merge,
+    write_checkpoint,
 };
 pub use vision::{Grid, VisionTower};
 pub use weights::{Checkpoint, WeightsError};

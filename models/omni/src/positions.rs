@@ -47,9 +47,15 @@ impl Positions {
         self.axes[axis].get(token).copied().unwrap_or(1)
     }
 
-    /// The first position that text may take after these.
+    /// The position of the first token that is generated after these: beyond all of them.
     pub fn next(&self) -> i64 {
         self.axes.iter().flatten().max().map_or(0, |last| last + 1)
+    }
+
+    /// The position at which text goes on: beyond the last token, which a video that is longer than its sound may
+    /// reach beyond.
+    pub fn next_of_text(&self) -> i64 {
+        self.axes.iter().filter_map(|axis| axis.last()).max().map_or(0, |last| last + 1)
     }
 
     /// These, and those after them.

@@ -12,13 +12,17 @@ mod local;
 mod output;
 mod page;
 mod progress;
+mod sides;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use crate::local::{Examined, LocalModels};
 use crate::{args::Arguments, output::Failure};
+pub use crate::{
+    local::{Examined, LocalModels},
+    sides::{Job, Outcome as SideOutcome, Prompt, Scale, Side, Work},
+};
 
 /// Does what the command line asks for, and tells why where that cannot be.
 ///

@@ -14,7 +14,10 @@ use counterpoint_models::{
     Training, TrainingError,
 };
 
-use crate::config::Config;
+use crate::{
+    config::Config,
+    sides::{Job, Side},
+};
 
 /// Program beside this one that has models in it.
 const PROGRAM: &str = "counterpoint-with-models";
@@ -81,6 +84,12 @@ pub trait LocalModels: Sync {
     /// # Errors
     /// A file that cannot be read, a tensor that is missing or has another shape.
     fn examine(&self, folder: &Path) -> anyhow::Result<Examined>;
+
+    /// A side of a benchmark, ready for its first turn.
+    ///
+    /// # Errors
+    /// A file cannot be read or written, or the job's sizes make no model.
+    fn side(&self, job: Job, device: &str) -> anyhow::Result<Side>;
 }
 
 /// What a checkpoint holds and takes.

@@ -1,9 +1,11 @@
 //! The program `counterpoint` with models in it: the same command line, and libtorch beside it.
 
+mod sides;
+
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use counterpoint_cli::{Examined, LocalModels};
+use counterpoint_cli::{Examined, Job, LocalModels, Side};
 use counterpoint_local::{OmniModel, train};
 use counterpoint_models::{
     LocalModel, LocalSettings, Material, Model, ModelError, Progress, Stop, Trained, Training, TrainingError,
@@ -93,6 +95,10 @@ impl LocalModels for Omni {
             ignored: checkpoint.ignored(),
             memory: memory.collect::<anyhow::Result<_>>()?,
         })
+    }
+
+    fn side(&self, job: Job, device: &str) -> anyhow::Result<Side> {
+        sides::side(job, device)
     }
 }
 

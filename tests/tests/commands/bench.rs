@@ -1,6 +1,8 @@
 //! `bench`: each benchmark at a size that takes seconds, without the peers that not every machine has.
 
-use counterpoint_tests::program::Program;
+use std::path::Path;
+
+use counterpoint_tests::program::{Program, built};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -56,13 +58,58 @@ fn memory_of_runs_is_told_for_each_number_of_clips() {
     assert!(told["figures"].as_array().unwrap().iter().all(|figure| figure["value"].is_number()), "{told}");
 }
 
+/// A model and a clip that take a second.
+const SMALL: &str = "--layers 2 --width 128 --pixels 112 --seconds 2";
+
+#[test]
+fn benchmarks_on_models_measure_this_program_alone_where_that_is_asked() {
+    for (name, expected) in [
+        ("questions", &["ask, all questions together"][..]),
+        ("lora", &["train", "train, layers computed again"]),
+        ("load", &["open"]),
+        ("forward", &["pass", "step of an adapter", "step of all parameters"]),
+    ] {
+        let told = bench(&format!("{name} --alone {SMALL}"));
+        assert_eq!(sides(&told), expected);
+        let figures = told["figures"].as_array().unwrap();
+        let held = |figure: &&Value| figure["value"].as_f64().unwrap() > 1.0;
+        assert_eq!(figures.iter().filter(held).count(), 2 * expected.len(), "memory of each: {figures:?}");
+    }
+}
+
+/// Where `ops/setup.sh parity` was not run, this says so; `make parity` runs it.
+#[test]
+fn benchmarks_on_models_hold_against_transformers_where_it_is_installed() {
+    let target = built("counterpoint").parent().and_then(Path::parent).map(Path::to_owned).unwrap();
+    if !target.join("tools/parity/bin/python").exists() {
+        eprintln!("nothing was compared: `ops/setup.sh parity` installs transformers and PEFT");
+        return;
+    }
+    for (name, pairs) in [("questions", 2), ("lora", 4), ("load", 2), ("forward", 3)] {
+        let told = bench(&format!("{name} {SMALL}"));
+        assert_eq!(told["checks"].as_array().unwrap().len(), 2 * pairs, "{told}");
+        assert_eq!(told["ratios"].as_array().unwrap().len(), pairs, "{told}");
+    }
+}
+
 #[test]
 fn a_peer_that_is_missing_is_named_with_its_remedy() {
-    let scratch = TempDir::new().unwrap();
-    let command =
-        Program::counterpoint(["bench", "curate", "--rows", "10", "--python", "no-such-python", "--scratch"]);
-    let ended = command.with([scratch.path()]).run();
-    assert_eq!(ended.status.code(), Some(1));
-    assert!(ended.stderr.contains("no-such-python cannot be started"), "{}", ended.stderr);
-    assert!(ended.stderr.contains("ops/setup.sh bench"), "{}", ended.stderr);
+    for (arguments, remedy) in
+        [("curate --rows 10", "ops/setup.sh bench"), ("questions", "ops/setup.sh parity")]
+    {
+        let scratch = TempDir::new().unwrap();
+        let command = Program::counterpoint(["bench", "--python", "no-such-python", "--scratch"]);
+        let ended = command.with([scratch.path()]).with(arguments.split(' ')).run();
+        assert_eq!(ended.status.code(), Some(1));
+        assert!(ended.stderr.contains("no-such-python cannot be started"), "{}", ended.stderr);
+        assert!(ended.stderr.contains(remedy), "{}", ended.stderr);
+    }
+}
+
+#[test]
+fn sizes_that_make_no_model_are_refused() {
+    for (sizes, named) in [("--width 200", "--width 200"), ("--pixels 100", "--pixels 100")] {
+        let ended = Program::counterpoint(["bench", "load", "--alone"]).with(sizes.split(' ')).run();
+        ended.ended_with(2, &[named]);
+    }
 }

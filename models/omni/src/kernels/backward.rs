@@ -38,13 +38,13 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
                 let grad = grads.consume::<B>(&ops.node);
                 let (x, weight, epsilon) = ops.state;
                 let (x, weight) = (saved.retrieve_node_output(x), saved.retrieve_node_output(weight));
-                let (of_x, of_weight) = B::rms_norm_gradients(grad, x, weight, epsilon);
-                let [x, weight] = ops.parents;
-                if let Some(node) = x {
+                let [of, of_weight] = ops.parents;
+                let (of_x, weights) = B::rms_norm_gradients(grad, x, weight, epsilon, of_weight.is_some());
+                if let Some(node) = of {
                     grads.register::<B>(node.id, of_x);
                 }
-                if let Some(node) = weight {
-                    grads.register::<B>(node.id, of_weight);
+                if let Some((node, gradient)) = of_weight.zip(weights) {
+                    grads.register::<B>(node.id, gradient);
                 }
             }
         }
@@ -53,6 +53,36 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         match RmsNorm.prepare::<C>([x.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prep) => {
                 let state = (prep.checkpoint(&x), prep.checkpoint(&weight), epsilon);
+                prep.finish(state, output)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(output),
+        }
+    }
+
+    fn open_gate(gate: Followed<B, C>, up: Followed<B, C>) -> Followed<B, C> {
+        #[derive(Debug)]
+        struct OpenGate;
+
+        impl<B: Gradients> Backward<B, 2> for OpenGate {
+            type State = (NodeId, NodeId);
+
+            fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Found, saved: &mut Checkpointer) {
+                let grad = grads.consume::<B>(&ops.node);
+                let (gate, up) = ops.state;
+                let (gate, up) = (saved.retrieve_node_output(gate), saved.retrieve_node_output(up));
+                let found = B::open_gate_gradients(grad, gate, up);
+                for (node, grad) in ops.parents.into_iter().zip(found) {
+                    if let Some(node) = node {
+                        grads.register::<B>(node.id, grad);
+                    }
+                }
+            }
+        }
+
+        let output = B::open_gate(gate.primitive().clone(), up.primitive().clone());
+        match OpenGate.prepare::<C>([gate.node(), up.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&gate), prep.checkpoint(&up));
                 prep.finish(state, output)
             }
             OpsKind::UnTracked(prep) => prep.finish(output),
@@ -92,37 +122,10 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         causal: bool,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        #[derive(Debug)]
-        struct Attend;
-
-        impl<B: Gradients> Backward<B, 3> for Attend {
-            type State = Attended<B>;
-
-            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Found, _: &mut Checkpointer) {
-                let grad = grads.consume::<B>(&ops.node);
-                let found = B::attend_gradients(grad, ops.state);
-                for (node, grad) in ops.parents.into_iter().zip(found) {
-                    if let Some(node) = node {
-                        grads.register::<B>(node.id, grad);
-                    }
-                }
-            }
-        }
-
-        let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
-        let [q, k, v] = inputs.clone();
-        let (output, log_sum) = B::attend(q, k, v, causal, scale);
-        let sums = Self::from_inner(log_sum.clone());
-        match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => {
-                let state = Attended { inputs, output: output.clone(), log_sum, causal, scale };
-                (prep.finish(state, output), sums)
-            }
-            OpsKind::UnTracked(prep) => (prep.finish(output), sums),
-        }
+        attend(query, key, value, None, causal, scale)
     }
 
-    /// Masks hide padding between a question and its answer, which tuning does not have: nothing is followed.
+    /// The mask itself is not followed: it hides, and is nothing that is learned.
     fn attend_masked(
         query: Followed<B, C>,
         key: Followed<B, C>,
@@ -130,8 +133,48 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         mask: Followed<B, C>,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        let [query, key, value, mask] = [query, key, value, mask].map(|tensor| tensor.into_primitive());
-        let (output, log_sum) = B::attend_masked(query, key, value, mask, scale);
-        (Self::from_inner(output), Self::from_inner(log_sum))
+        attend(query, key, value, Some(mask.into_primitive()), false, scale)
+    }
+}
+
+#[derive(Debug)]
+struct Attend;
+
+impl<B: Gradients> Backward<B, 3> for Attend {
+    type State = Attended<B>;
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Found, _: &mut Checkpointer) {
+        let grad = grads.consume::<B>(&ops.node);
+        let found = B::attend_gradients(grad, ops.state);
+        for (node, grad) in ops.parents.into_iter().zip(found) {
+            if let Some(node) = node {
+                grads.register::<B>(node.id, grad);
+            }
+        }
+    }
+}
+
+/// Attention whose output is followed; the logarithms of sums are not.
+fn attend<B: Gradients, C: CheckpointStrategy>(
+    query: Followed<B, C>,
+    key: Followed<B, C>,
+    value: Followed<B, C>,
+    mask: Option<FloatTensor<B>>,
+    causal: bool,
+    scale: f64,
+) -> (Followed<B, C>, Followed<B, C>) {
+    let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
+    let [q, k, v] = inputs.clone();
+    let (output, log_sum) = match &mask {
+        None => B::attend(q, k, v, causal, scale),
+        Some(mask) => B::attend_masked(q, k, v, mask.clone(), scale),
+    };
+    let sums = <Autodiff<B, C> as AutodiffBackend>::from_inner(log_sum.clone());
+    match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let state = Attended { inputs, output: output.clone(), log_sum, mask, causal, scale };
+            (prep.finish(state, output), sums)
+        }
+        OpsKind::UnTracked(prep) => (prep.finish(output), sums),
     }
 }

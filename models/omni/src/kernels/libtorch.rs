@@ -23,6 +23,10 @@ impl Kernels for LibTorch {
         Torch::new(normal.to_kind(kind).g_mul_(&weight.tensor))
     }
 
+    fn open_gate(gate: Torch, up: Torch) -> Torch {
+        Torch::new(gate.tensor.silu().g_mul_(&up.tensor))
+    }
+
     fn rotate(x: Torch, cos: Torch, sin: Torch) -> Torch {
         let halves = x.tensor.chunk(2, -1);
         let (first, second) = (&halves[0], &halves[1]);
@@ -41,28 +45,44 @@ impl Kernels for LibTorch {
 }
 
 impl Gradients for LibTorch {
-    fn rms_norm_gradients(grad: Torch, x: Torch, weight: Torch, epsilon: f64) -> (Torch, Torch) {
+    fn rms_norm_gradients(
+        grad: Torch,
+        x: Torch,
+        weight: Torch,
+        epsilon: f64,
+        of_weight: bool,
+    ) -> (Torch, Option<Torch>) {
         let kind = x.tensor.kind();
         let wide = x.tensor.to_kind(Kind::Float);
         let inverse = inverse_root(&wide, epsilon);
         let grad = grad.tensor.to_kind(Kind::Float);
         let normal = &wide * &inverse;
         let width = wide.size().last().copied().unwrap_or(1);
-        let of_weight =
-            (&grad * &normal).reshape([-1, width]).sum_dim_intlist([0_i64].as_slice(), false, Kind::Float);
+        let of_weight = of_weight.then(|| {
+            let rows = (&grad * &normal).reshape([-1, width]);
+            Torch::new(rows.sum_dim_intlist([0_i64].as_slice(), false, Kind::Float).to_kind(kind))
+        });
         let scaled = grad.g_mul(&weight.tensor.to_kind(Kind::Float));
         let along = (&scaled * &normal).mean_dim([-1_i64].as_slice(), true, Kind::Float);
         let of_x = (scaled - normal * along) * inverse;
-        (Torch::new(of_x.to_kind(kind)), Torch::new(of_weight.to_kind(kind)))
+        (Torch::new(of_x.to_kind(kind)), of_weight)
+    }
+
+    fn open_gate_gradients(grad: Torch, gate: Torch, up: Torch) -> [Torch; 2] {
+        let (grad, gate, up) = (&grad.tensor, &gate.tensor, &up.tensor);
+        let of_gate = gate.silu_backward(&(grad * up));
+        [of_gate, gate.silu().g_mul_(grad)].map(Torch::new)
     }
 
     fn attend_gradients(grad: Torch, attended: Attended<Self>) -> [Torch; 3] {
-        let Attended { inputs: [query, key, value], output, log_sum, causal, scale } = attended;
+        let Attended { inputs: [query, key, value], output, log_sum, mask, causal, scale } = attended;
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
         let inputs = [&query.tensor, &key, &value];
+        let (output, log_sum, mask) =
+            (&output.tensor, &log_sum.tensor, mask.as_ref().map(|mask| &mask.tensor));
         let [of_query, of_key, of_value] =
-            fused_gradients(&grad.tensor, inputs, &output.tensor, &log_sum.tensor, causal, scale);
+            fused_gradients(&grad.tensor, inputs, output, log_sum, mask, causal, scale);
         [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)
     }
 }
@@ -170,6 +190,7 @@ fn fused_gradients(
     [query, key, value]: [&Tensor; 3],
     output: &Tensor,
     log_sum: &Tensor,
+    mask: Option<&Tensor>,
     causal: bool,
     scale: f64,
 ) -> [Tensor; 3] {
@@ -183,7 +204,7 @@ fn fused_gradients(
             &turned(query),
             &turned(key),
             &turned(value),
-            none,
+            mask,
             &turned(output),
             none,
             none,
@@ -203,7 +224,7 @@ fn fused_gradients(
         return [of_query, of_key, of_value].map(|gradient| turned(&gradient));
     }
     let (of_query, of_key, of_value) = Tensor::internal_scaled_dot_product_flash_attention_for_cpu_backward(
-        grad, query, key, value, output, log_sum, 0.0, causal, none, scale,
+        grad, query, key, value, output, log_sum, 0.0, causal, mask, scale,
     );
     [of_query, of_key, of_value]
 }

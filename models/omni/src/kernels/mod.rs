@@ -1,7 +1,7 @@
-//! The four operations that most of the time is spent in, as libtorch's own fused ones, with derivatives.
+//! The operations that most of the time is spent in, as libtorch's own fused ones, with derivatives.
 //!
 //! burn's general operations would do, at a price: its product takes weights transposed and adds biases in a second
-//! pass, and its attention, when differentiated, keeps every score. Here attention keeps one number per query and
+//! pass, its SiLU is two operations that each remember their result, and its attention, when differentiated, keeps every score. Here attention keeps one number per query and
 //! head instead (the logarithm of its sum) and computes the rest again (FlashAttention, arXiv 2205.14135).
 
 #![expect(deprecated, reason = "libtorch is what the models are measured on; see `device`")]
@@ -30,6 +30,9 @@ pub(crate) trait Kernels: Backend {
     /// `x` over its root mean square, times `weight`.
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, epsilon: f64) -> FloatTensor<Self>;
 
+    /// `silu(gate) · up`.
+    fn open_gate(gate: FloatTensor<Self>, up: FloatTensor<Self>) -> FloatTensor<Self>;
+
     /// Each pair (i, i + half) of the last axis turned by an angle.
     fn rotate(x: FloatTensor<Self>, cos: FloatTensor<Self>, sin: FloatTensor<Self>) -> FloatTensor<Self>;
 
@@ -54,15 +57,23 @@ pub(crate) trait Kernels: Backend {
 
 /// What a backend has to bring for tuning.
 pub(crate) trait Gradients: Kernels {
-    /// Gradients of `x` and `weight` in [`Kernels::rms_norm`].
+    /// Gradients of `x` and, where it is wanted, `weight` in [`Kernels::rms_norm`].
     fn rms_norm_gradients(
         grad: FloatTensor<Self>,
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         epsilon: f64,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>);
+        of_weight: bool,
+    ) -> (FloatTensor<Self>, Option<FloatTensor<Self>>);
 
-    /// Gradients of queries, keys and values in [`Kernels::attend`].
+    /// Gradients of `gate` and `up` in [`Kernels::open_gate`].
+    fn open_gate_gradients(
+        grad: FloatTensor<Self>,
+        gate: FloatTensor<Self>,
+        up: FloatTensor<Self>,
+    ) -> [FloatTensor<Self>; 2];
+
+    /// Gradients of queries, keys and values in [`Kernels::attend`] and [`Kernels::attend_masked`].
     fn attend_gradients(grad: FloatTensor<Self>, attended: Attended<Self>) -> [FloatTensor<Self>; 3];
 }
 
@@ -73,6 +84,8 @@ pub(crate) struct Attended<B: Backend> {
     inputs: [FloatTensor<B>; 3],
     output: FloatTensor<B>,
     log_sum: FloatTensor<B>,
+    /// What was added to the scores.
+    mask: Option<FloatTensor<B>>,
     causal: bool,
     scale: f64,
 }
@@ -99,6 +112,11 @@ pub(crate) fn project<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Opt
 /// - weight: `[width]`
 pub(crate) fn rms_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, epsilon: f64) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), epsilon))
+}
+
+/// `silu(gate) · up`, as in SwiGLU (arXiv 2002.05202).
+pub(crate) fn open_gate<const D: usize>(gate: Tensor<D>, up: Tensor<D>) -> Tensor<D> {
+    Tensor::from_dispatch(Dispatch::open_gate(gate.into_dispatch(), up.into_dispatch()))
 }
 
 /// Rotary positions: the pair (i, i + half) of a head is turned by the i-th angle (RoFormer, arXiv 2104.09864).

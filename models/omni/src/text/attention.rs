@@ -3,7 +3,7 @@
 use burn::{
     Tensor,
     module::Module,
-    tensor::{Bool, Device, activation},
+    tensor::{Bool, Device, TensorData, activation},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::TextConfig,
+    device::is_gpu,
     kernels::{self, Sight},
     layers::{Linear, LinearConfig},
 };
@@ -87,12 +88,9 @@ impl Attention {
         observer: Option<(usize, Observer<'_>)>,
     ) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
-        let split = |x: Tensor<3>, heads: usize| x.reshape([batch, tokens, heads, self.width]);
-        let turn = |x: Tensor<4>| kernels::rotate(x, turns.cos.clone(), turns.sin.clone());
-        let query = turn(split(self.q_proj.forward(x.clone()), self.heads)).swap_dims(1, 2);
-        let key = turn(split(self.k_proj.forward(x.clone()), self.key_heads)).swap_dims(1, 2);
-        let value = split(self.v_proj.forward(x), self.key_heads).swap_dims(1, 2);
-        let mut own = KeyValues { key, value };
+        let query = self.split(self.q_proj.forward(x.clone()), self.heads);
+        let query = kernels::rotate(query, turns.cos.clone(), turns.sin.clone()).swap_dims(1, 2);
+        let mut own = self.key_values(x, turns);
         let mut shared = None;
         if let Some(cache) = cache {
             own = cache.append(own);
@@ -103,6 +101,52 @@ impl Attention {
             None => self.fused(query, own, shared, seen),
         };
         self.o_proj.forward(output.swap_dims(1, 2).reshape([batch, tokens, self.heads * self.width]))
+    }
+
+    /// Whether the tokens from `start` on are better computed without those before. They need a mask, which is not to grow with
+    /// the square of the sequence, and which the kernel for GPUs wants aligned.
+    pub(super) fn can_end(x: &Tensor<3>, start: usize) -> bool {
+        let [_, tokens, _] = x.dims();
+        !is_gpu(&x.device().inner()) && tokens - start <= tokens / 8
+    }
+
+    /// Attention of the tokens of whole sequences from `start` on.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    /// - output: `[batch, tokens - start, width]`
+    pub(super) fn end(&self, x: Tensor<3>, turns: &Turns, start: usize) -> Tensor<3> {
+        let [batch, tokens, _] = x.dims();
+        let own = tokens - start;
+        let Turns { cos, sin } = turns;
+        let [cos, sin] = [cos, sin].map(|turns| turns.clone().narrow(1, start, own));
+        let query = self.split(self.q_proj.forward(x.clone().narrow(1, start, own)), self.heads);
+        let query = kernels::rotate(query, cos, sin).swap_dims(1, 2);
+        let KeyValues { key, value } = self.key_values(x, turns);
+        let mut mask = vec![0.0_f32; own * tokens];
+        for (index, row) in mask.chunks_mut(tokens).enumerate() {
+            row[start + index + 1..].fill(f32::NEG_INFINITY);
+        }
+        let mask = Tensor::<1>::from_data(TensorData::from(mask.as_slice()), &query.device().inner());
+        let mask = mask.cast(query.dtype()).reshape([1, 1, own, tokens]);
+        let (output, _) = kernels::attend(query, key, value, &Sight::Mask(mask), self.scale());
+        self.o_proj.forward(output.swap_dims(1, 2).reshape([batch, own, self.heads * self.width]))
+    }
+
+    /// What later tokens will see of these.
+    ///
+    /// # Shapes
+    /// - x: `[batch, tokens, width]`
+    pub(super) fn key_values(&self, x: Tensor<3>, turns: &Turns) -> KeyValues {
+        let key = self.split(self.k_proj.forward(x.clone()), self.key_heads);
+        let key = kernels::rotate(key, turns.cos.clone(), turns.sin.clone()).swap_dims(1, 2);
+        let value = self.split(self.v_proj.forward(x), self.key_heads).swap_dims(1, 2);
+        KeyValues { key, value }
+    }
+
+    fn split(&self, x: Tensor<3>, heads: usize) -> Tensor<4> {
+        let [batch, tokens, _] = x.dims();
+        x.reshape([batch, tokens, heads, self.width])
     }
 
     fn scale(&self) -> f64 {

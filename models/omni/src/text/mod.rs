@@ -101,6 +101,24 @@ impl TextModel {
         }
         self.norm.forward(states)
     }
+
+    /// Keeps what is seen now without telling what becomes of it: of the last layer, keys and values are all there is.
+    ///
+    /// # Shapes
+    /// - embeddings: `[batch, tokens, width]`
+    pub(crate) fn keep(&self, embeddings: Tensor<3>, turns: &Turns, cache: &mut Cache) {
+        let [_, tokens, _] = embeddings.dims();
+        let seen = Seen::new(tokens, Some(cache), false, &embeddings.device());
+        let mut states = embeddings;
+        for (index, layer) in self.layers.iter().enumerate() {
+            if index + 1 == self.layers.len() {
+                let normal = layer.input_layernorm.forward(states);
+                cache.layer(index).append(layer.self_attn.key_values(normal, turns));
+                return;
+            }
+            states = layer.pass(states, turns, &seen, Some(cache.layer(index)), None);
+        }
+    }
 }
 
 impl Layer {
@@ -112,6 +130,23 @@ impl Layer {
         let [_, tokens, _] = states.dims();
         let seen = Seen::new(tokens, None, false, &states.device());
         self.pass(states, turns, &seen, None, None)
+    }
+
+    /// What becomes of the tokens of whole sequences from `start` on; those before are only seen.
+    ///
+    /// # Shapes
+    /// - states: `[batch, tokens, width]`
+    /// - output: `[batch, tokens - start, width]`
+    pub(crate) fn end(&self, states: Tensor<3>, turns: &Turns, start: usize) -> Tensor<3> {
+        let [_, tokens, _] = states.dims();
+        let ending = |x: Tensor<3>| x.narrow(1, start, tokens - start);
+        if !Attention::can_end(&states, start) {
+            return ending(self.forward(states, turns));
+        }
+        let normal = self.input_layernorm.forward(states.clone());
+        let states = self.self_attn.end(normal, turns, start) + ending(states);
+        let normal = self.post_attention_layernorm.forward(states.clone());
+        self.mlp.forward(normal) + states
     }
 
     fn pass(
@@ -126,5 +161,79 @@ impl Layer {
         let states = self.self_attn.forward(normal, turns, seen, cached, observe) + states;
         let normal = self.post_attention_layernorm.forward(states.clone());
         self.mlp.forward(normal) + states
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::{
+        module::ModuleMapper,
+        tensor::{Distribution, activation},
+    };
+
+    use super::*;
+    use crate::{config::RopeParameters, positions::Positions};
+
+    const TOKENS: usize = 40;
+    const START: usize = 36;
+
+    fn config() -> TextConfig {
+        TextConfig {
+            hidden_size: 32,
+            intermediate_size: 64,
+            num_hidden_layers: 1,
+            num_attention_heads: 4,
+            num_key_value_heads: 2,
+            vocab_size: 10,
+            max_position_embeddings: 64,
+            rms_norm_eps: 1e-6,
+            rope_theta: None,
+            rope_parameters: RopeParameters {
+                rope_type: "default".to_owned(),
+                rope_theta: None,
+                mrope_section: vec![2, 1, 1],
+            },
+            tie_word_embeddings: true,
+            use_sliding_window: false,
+            hidden_act: "silu".to_owned(),
+        }
+    }
+
+    /// Makes weights so large that tokens matter to each other.
+    struct Larger;
+
+    impl ModuleMapper for Larger {
+        fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            if D == 2 { param.map(|weight| weight.mul_scalar(20.0)) } else { param }
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_sequence_and_its_gradients_are_the_same_without_what_is_only_seen() {
+        let device = crate::device("cpu").unwrap();
+        let config = config();
+        let layer = config.init(&device).layers.remove(0).map(&mut Larger);
+        let positions = Positions::text(3, TOKENS);
+        let turns = Rotary::new(&config, &device).turns(&[&positions, &positions]);
+        let drawn = |tokens: usize| {
+            let shape = [2, tokens, config.hidden_size];
+            Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device)
+        };
+        let (states, weights) = (drawn(TOKENS), drawn(TOKENS - START));
+        assert!(Attention::can_end(&states, START));
+        let run = |pass: &dyn Fn(Tensor<3>) -> Tensor<3>| {
+            let leaf = Tensor::from_inner(states.clone()).require_grad();
+            let output = pass(leaf.clone());
+            let mut gradients = (output.clone() * Tensor::from_inner(weights.clone())).sum().backward();
+            (output.inner(), leaf.grad_remove(&mut gradients).unwrap())
+        };
+        let whole = run(&|states| layer.forward(states, &turns).narrow(1, START, TOKENS - START));
+        let end = run(&|states| layer.end(states, &turns, START));
+        let difference = |one: &Tensor<3>, other: &Tensor<3>| {
+            (one.clone() - other.clone()).abs().max().into_scalar::<f32>()
+        };
+        assert!(difference(&whole.0, &end.0) < 1e-4 && difference(&whole.1, &end.1) < 1e-4);
+        let seen = activation::relu(end.1.narrow(1, 0, START)).max().into_scalar::<f32>();
+        assert!(seen > 1e-2, "tokens that are only seen have gradients as well: {seen}");
     }
 }

@@ -14,8 +14,8 @@ use crate::{
 /// The tokens of a batch that should be said.
 #[derive(Debug, Clone, Default)]
 pub struct Answers {
-    /// Row of the batch's states, flattened, after which each token should come.
-    before: Vec<i64>,
+    /// Sequence and token after which each token should come.
+    before: Vec<[usize; 2]>,
     /// The token.
     wanted: Vec<i64>,
 }
@@ -26,7 +26,6 @@ impl Answers {
     /// # Errors
     /// A sequence has no token before its answer, or no answer.
     pub fn at_end(sequences: &[Sequence], counts: &[usize]) -> Result<Self, ModelError> {
-        let longest = sequences.iter().map(|sequence| sequence.tokens.len()).max().unwrap_or(0);
         let mut answers = Self::default();
         for (row, (sequence, &count)) in sequences.iter().zip(counts).enumerate() {
             let tokens = sequence.tokens.len();
@@ -35,7 +34,7 @@ impl Answers {
                 return Err(ModelError::input(what));
             }
             for place in tokens - count..tokens {
-                answers.before.push((row * longest + place - 1) as i64);
+                answers.before.push([row, place - 1]);
                 answers.wanted.push(sequence.tokens[place]);
             }
         }
@@ -47,12 +46,24 @@ impl Answers {
         self.wanted.len()
     }
 
+    /// The first token of any sequence whose state is needed.
+    pub(super) fn first(&self) -> usize {
+        self.before.iter().map(|[_, token]| *token).min().unwrap_or(0)
+    }
+
     /// Sum of what each token's surprise is, in nats. Scores are computed for these tokens only, and compared in f32.
     pub fn surprise(&self, model: &Model, states: Tensor<3>) -> Tensor<1> {
-        let [count, longest, width] = states.dims();
+        self.surprise_from(0, model, states)
+    }
+
+    /// The same from states that begin with that token of each sequence.
+    pub(super) fn surprise_from(&self, start: usize, model: &Model, states: Tensor<3>) -> Tensor<1> {
+        let [count, length, width] = states.dims();
         let device = states.device().inner();
         let ints = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);
-        let states = states.reshape([count * longest, width]).select(0, ints(&self.before));
+        let before: Vec<i64> =
+            self.before.iter().map(|[row, token]| (row * length + token - start) as i64).collect();
+        let states = states.reshape([count * length, width]).select(0, ints(&before));
         let logits = model.logits(states).cast(DType::F32);
         let wanted = ints(&self.wanted).unsqueeze_dim::<2>(1);
         activation::log_softmax(logits, 1).gather(1, wanted).sum().neg()

@@ -41,6 +41,6 @@ pub use loss::Answers;
 pub use losses_file::lora_losses;
 pub use optimizer::{AdamW, AdamWConfig};
 pub use recipe::{Kind, Length, LoraRecipe, Precision, Recipe, Targets};
-pub use results::{merge, write_checkpoint};
+pub use results::{described, merge, write_checkpoint};
 pub use tiny::TinyConfig;
 pub use trainer::{Origin, Step, Trainer};

@@ -1,11 +1,12 @@
-//! The gradient of a batch without remembering what is inside layers ("gradient checkpointing", arXiv 1604.06174):
-//! states between layers are kept, and each layer is computed again when its gradient is due.
+//! The gradient of a batch, with what is inside layers remembered or not ("gradient checkpointing", arXiv 1604.06174):
+//! where it is not, states between layers are kept, and each layer is computed again when its gradient is due.
 //!
-//! burn recomputes single operations at best; what fills the memory are the layers' wide inner states.
+//! burn recomputes single operations at best; what fills the memory are the layers' wide inner states. Of the last
+//! layer only those tokens are computed after which an answer's stand.
 
 use burn::{Tensor, module::Module, tensor::Gradients};
 
-use super::{Answers, examples::Batch};
+use super::examples::Batch;
 use crate::{error::ModelError, thinker::Model};
 
 impl Model {
@@ -22,20 +23,24 @@ impl Model {
             self.turns(&batch.sequences.iter().map(|sequence| &sequence.positions).collect::<Vec<_>>());
         let turns = turns.in_numbers_of(&embeddings);
         let text = &self.thinker().text;
-        let surprise = |answers: &Answers, states: Tensor<3>| {
-            answers.surprise(self, text.norm.forward(states)).mul_scalar(scale)
+        let Some((last, before)) = text.layers.split_last() else {
+            return Err(ModelError::input("a model without layers"));
+        };
+        let start = batch.answers.first();
+        let surprise = |states: Tensor<3>| {
+            let states = text.norm.forward(last.end(states, &turns, start));
+            batch.answers.surprise_from(start, self, states).mul_scalar(scale)
         };
         if !recompute {
-            let states = text.layers.iter().fold(embeddings, |states, layer| layer.forward(states, &turns));
-            let loss = surprise(&batch.answers, states);
+            let states = before.iter().fold(embeddings, |states, layer| layer.forward(states, &turns));
+            let loss = surprise(states);
             found(loss.backward());
             return Ok(loss.inner());
         }
-        let frozen = text.layers.iter().map(Module::valid);
-        let mut states = vec![embeddings.clone().inner()];
-        for layer in frozen {
-            let before = states[states.len() - 1].clone();
-            states.push(layer.forward(before, &turns));
+        let (mut states, mut after) = (Vec::with_capacity(before.len()), embeddings.clone().inner());
+        for layer in before.iter().map(Module::valid) {
+            let next = layer.forward(after.clone(), &turns);
+            states.push(std::mem::replace(&mut after, next));
         }
         let leaf = |states: Tensor<3>| Tensor::from_inner(states).require_grad();
         let pass = |loss: &Tensor<1>, input: &Tensor<3>, found: &mut dyn FnMut(Gradients)| {
@@ -44,14 +49,12 @@ impl Model {
             found(gradients);
             gradient
         };
-        let Some(last) = states.pop().map(leaf) else {
-            return Err(ModelError::input("a model without layers"));
-        };
-        let loss = surprise(&batch.answers, last.clone());
-        let mut gradient = pass(&loss, &last, &mut found);
+        let input = leaf(after);
+        let loss = surprise(input.clone());
+        let mut gradient = pass(&loss, &input, &mut found);
         // The sum of outputs times their gradient has the same gradient as the loss.
         let towards = |output: Tensor<3>, gradient: Tensor<3>| (output * Tensor::from_inner(gradient)).sum();
-        for (layer, before) in text.layers.iter().zip(states).rev() {
+        for (layer, before) in before.iter().zip(states).rev() {
             let Some(after) = gradient else { break };
             let input = leaf(before);
             let output = layer.forward(input.clone(), &turns);

@@ -98,8 +98,8 @@ pub fn merge(folder: &Path, adapter: &Path, out: &Path) -> Result<(), TrainError
     Ok(NewCheckpoint { config: &config, tensors, files, shard_bytes: SHARD_BYTES }.write(out)?)
 }
 
-/// The configuration with what transformers needs to know it by.
-fn described(mut config: Value) -> Value {
+/// A configuration with what transformers needs to know it by.
+pub fn described(mut config: Value) -> Value {
     if let Some(config) = config.as_object_mut() {
         config.insert("model_type".to_owned(), json!(MODEL_TYPE));
         config.insert("architectures".to_owned(), json!([ARCHITECTURE]));

@@ -11,8 +11,9 @@ use std::{
 
 use burn::tensor::Device;
 use counterpoint_omni::{
-    Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, device, forward_file, lora_losses,
-    set_threads, weights::shard::Shard,
+    Answers, Decoding, Embeddings, Generation, Inputs, Model, Positions, Sequence, attach, device,
+    forward_file, lora_losses, set_threads,
+    weights::{adapter::Adapter, shard::Shard},
 };
 
 /// Largest difference of a value, as the reference's own kinds of attention differ by less.
@@ -145,6 +146,23 @@ fn tuning_goes_down_the_same_losses_as_the_reference() {
 }
 
 #[test]
+fn an_adapter_that_peft_saved_has_the_loss_that_it_had_there() {
+    let clip = fixtures().join("clip");
+    let adapter = Adapter::open(&clip.join("adapter")).unwrap();
+    let mut model = model();
+    attach(&mut model.thinker_mut().text, &adapter, &cpu()).unwrap();
+    let inputs = inputs(&model, "clip");
+    let tokens: Vec<&[i64]> = inputs.sequences.iter().map(|sequence| sequence.tokens.as_slice()).collect();
+    let embeddings = model.embed(&tokens, &inputs.embeddings).unwrap();
+    let answers = Answers::at_end(&inputs.sequences, &[6]).unwrap();
+    let found = model.loss(embeddings, &inputs.sequences, &answers, None).into_scalar::<f32>();
+    let losses = Shard::open(&clip.join("losses.safetensors")).unwrap();
+    let (before, after) = (floats(&losses, "losses").0[0], floats(&losses, "after").0[0]);
+    assert!((found - after).abs() < LOSS_TOLERANCE, "{found}, but {after} in PEFT");
+    assert!((found - before).abs() > 10.0 * LOSS_TOLERANCE, "the adapter changes nothing");
+}
+
+#[test]
 fn clips_of_different_lengths_answer_in_a_batch_as_one_by_one() {
     let model = model();
     let batch = inputs(&model, "batch");
@@ -182,6 +200,7 @@ fn questions_that_share_a_clip_are_answered_as_if_each_had_it_alone() {
         Sequence { tokens: whole.tokens[..shared].to_vec(), positions: whole.positions.before(shared) };
     let prefix = model.prefix(&beginning, &clip.embeddings).unwrap();
     assert_eq!(prefix.len(), shared);
+    assert_eq!(prefix.next(), whole.positions.at(0, shared), "text goes on where the reference has it");
     let rest = whole.tokens[shared..].to_vec();
     let mut longer = rest.clone();
     longer.extend([20, 21, 22, 23, 24]);

@@ -2,8 +2,8 @@
 
     reference.py OUT [--seed N] [--varied]
 
-writes OUT/model (config.json, model.safetensors) and for each case OUT/CASE/inputs.safetensors and
-OUT/CASE/outputs.safetensors, named as in transformers. With --varied the sizes of the model and of the cases follow
+writes OUT/model (config.json, model.safetensors), for each case OUT/CASE/inputs.safetensors and
+OUT/CASE/outputs.safetensors, named as in transformers, and OUT/clip/adapter, as PEFT saves it after a tuning. With --varied the sizes of the model and of the cases follow
 from the seed as well. Needed are torch, transformers and peft, as `ops/setup.sh parity` installs them. All is float32
 on the CPU.
 """
@@ -167,8 +167,8 @@ def save(tensors, path):
     save_file({name: tensor.detach().clone().contiguous() for name, tensor in tensors.items()}, path)
 
 
-def tuned(model, inputs, together, seed):
-    """Losses of a LoRA tuning with PEFT, and the matrices it begins with."""
+def tuned(model, inputs, together, seed, folder):
+    """Losses before each step of a LoRA tuning with PEFT and after the last, and the matrices it begins with."""
     torch.manual_seed(seed)
     adapted = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, lora_dropout=0.0, bias="none",
                                                target_modules=["q_proj", "v_proj"],
@@ -179,12 +179,15 @@ def tuned(model, inputs, together, seed):
     labels = inputs["input_ids"].clone()
     labels[:, :-ANSWER] = -100
     losses = []
-    for _ in range(LORA_STEPS):
+    for step in range(LORA_STEPS + 1):
         loss = adapted(**inputs, use_audio_in_video=together, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
         losses.append(loss.item())
+        if step < LORA_STEPS:
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    adapted.save_pretrained(folder)
+    (folder / "README.md").unlink()
     return start, torch.tensor(losses)
 
 
@@ -228,9 +231,9 @@ def main():
         if name == "clip":
             clip = inputs
         save(outputs, arguments.out / name / "outputs.safetensors")
-    start, losses = tuned(model, clip, True, arguments.seed + 1000)
+    start, losses = tuned(model, clip, True, arguments.seed + 1000, arguments.out / "clip" / "adapter")
     save(start, arguments.out / "clip" / "lora.safetensors")
-    save(dict(losses=losses), arguments.out / "clip" / "losses.safetensors")
+    save(dict(losses=losses[:-1], after=losses[-1:]), arguments.out / "clip" / "losses.safetensors")
 
 
 if __name__ == "__main__":

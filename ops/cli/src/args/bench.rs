@@ -24,8 +24,8 @@ pub struct Rounds {
     /// Folder for what is made on the way; removed at the end (default: the system's folder for temporary files)
     #[arg(long, global = true, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
-    /// Python with torchcodec for the comparisons that need it (default: what `ops/setup.sh bench` made
-    /// beside the build)
+    /// Python for the comparisons that need it, with torchcodec, or with transformers and PEFT for those on models
+    /// (default: what `ops/setup.sh bench` or `ops/setup.sh parity` made beside the build)
     #[arg(long, global = true, value_name = "PROGRAM")]
     pub python: Option<PathBuf>,
 }
@@ -46,6 +46,34 @@ pub enum Benchmark {
     Memory(MemoryBench),
     /// Runs with telemetry fully on, to the collector that --otlp names, and off
     Telemetry(Films),
+    /// Sixteen questions on one clip, against transformers question by question, and with a copied cache
+    Questions(ModelBench),
+    /// An adapter tuned on the variants of one clip, against PEFT, with gradient checkpointing and without
+    Lora(ModelBench),
+    /// A checkpoint to a model, against safetensors and transformers in Python
+    Load(ModelBench),
+    /// One pass and one training step, towers included, against transformers and PEFT
+    Forward(ModelBench),
+}
+
+/// The random model and the drawn clip that benchmarks on models work on.
+#[derive(Debug, Args)]
+pub struct ModelBench {
+    /// Layers of the text model and of each tower
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub layers: u16,
+    /// Width of the text model, a multiple of 128; all else is in the proportions of Qwen2.5-Omni-3B, whose is 2048
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = clap::value_parser!(u16).range(128..=8192))]
+    pub width: u16,
+    /// Pixels on a side of the clip, a multiple of 28
+    #[arg(long, value_name = "PIXELS", default_value_t = 504, value_parser = clap::value_parser!(u16).range(28..=2044))]
+    pub pixels: u16,
+    /// Seconds of the clip, at two frames a second
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=60))]
+    pub seconds: u16,
+    /// Threads of each side
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub threads: u16,
 }
 
 /// What media benchmarks work on.

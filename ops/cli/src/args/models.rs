@@ -57,6 +57,16 @@ pub enum ModelCommand {
     LoraLosses(LoraLosses),
     /// Write a checkpoint with an adapter merged into it
     Merge(Merge),
+    /// Be this program's side of a benchmark: a turn for each line of standard input
+    #[command(hide = true)]
+    Side(SideOfBench),
+}
+
+#[derive(Debug, Args)]
+pub struct SideOfBench {
+    /// The job, as JSON
+    #[arg(value_name = "JOB")]
+    pub job: String,
 }
 
 #[derive(Debug, Args)]

@@ -9,10 +9,11 @@ use serde::Serialize;
 use crate::{
     args::{
         Common,
-        models::{Forward, LoraLosses, Merge, ModelCommand, OnModel},
+        models::{Forward, LoraLosses, Merge, ModelCommand, OnModel, SideOfBench},
     },
     local::LocalModels,
     output::{Failure, Outcome, print, print_json, say},
+    sides::{Job, take_turns},
 };
 
 pub fn run(arguments: &OnModel, common: &Common, local: &dyn LocalModels) -> Outcome {
@@ -20,7 +21,15 @@ pub fn run(arguments: &OnModel, common: &Common, local: &dyn LocalModels) -> Out
         ModelCommand::Forward(arguments) => forward(arguments, common, local),
         ModelCommand::LoraLosses(arguments) => lora_losses(arguments, common, local),
         ModelCommand::Merge(arguments) => merge(arguments, common, local),
+        ModelCommand::Side(arguments) => side(arguments, common, local),
     }
+}
+
+fn side(arguments: &SideOfBench, common: &Common, local: &dyn LocalModels) -> Outcome {
+    let job: Job = serde_json::from_str(&arguments.job)
+        .map_err(|error| Failure::usage(format!("{} is no job of `bench`: {error}", arguments.job)))?;
+    take_turns(local.side(job, &common.device)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn merge(arguments: &Merge, common: &Common, local: &dyn LocalModels) -> Outcome {

@@ -7,6 +7,7 @@ mod curate;
 mod films;
 mod lists;
 mod memory;
+mod models;
 mod peers;
 mod prepare;
 mod rounds;
@@ -77,6 +78,10 @@ pub fn run(arguments: &bench::Bench, common: &Common, screen: &Screen) -> Outcom
         Benchmark::Curate(curate) => curate::run(curate, &bench),
         Benchmark::Memory(memory) => memory::run(memory, &bench),
         Benchmark::Telemetry(films) => telemetry::run(films, common.otlp.as_deref(), &bench),
+        Benchmark::Questions(model) => models::questions::run(model, common, &bench),
+        Benchmark::Lora(model) => models::lora::run(model, common, &bench),
+        Benchmark::Load(model) => models::load::run(model, common, &bench),
+        Benchmark::Forward(model) => models::forward::run(model, common, &bench),
     };
     findings?.tell(common.json)
 }

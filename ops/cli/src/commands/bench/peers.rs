@@ -20,11 +20,12 @@ pub enum MissingPeer {
     Ffmpeg { program: &'static str, source: io::Error },
     /// Python, or a module of it.
     #[error(
-        "{} cannot {what}: {detail}; `ops/setup.sh bench` makes one that can, --python names another, \
+        "{} cannot {what}: {detail}; `ops/setup.sh {}` makes one that can, --python names another, \
          --alone measures without it",
-        python.display()
+        python.display(),
+        tools.name()
     )]
-    Python { python: PathBuf, what: &'static str, detail: String },
+    Python { python: PathBuf, tools: Tools, what: &'static str, detail: String },
 }
 
 /// ffmpeg, known to be there.
@@ -54,74 +55,120 @@ impl Ffmpeg {
     }
 }
 
-/// The Python that `ops/setup.sh bench` makes: in `tools/bench` beside the folder of this program.
-fn own_python() -> PathBuf {
-    let target =
-        std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_owned()));
-    target.unwrap_or_else(|| PathBuf::from("target")).join("tools/bench/bin/python")
+/// Which Python, by what `ops/setup.sh` calls it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tools {
+    /// With torchcodec.
+    Bench,
+    /// With transformers and PEFT.
+    Parity,
+}
+
+impl Tools {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bench => "bench",
+            Self::Parity => "parity",
+        }
+    }
+
+    fn runs(self) -> &'static str {
+        match self {
+            Self::Bench => "run torchcodec",
+            Self::Parity => "run transformers and PEFT",
+        }
+    }
+
+    /// The Python that `ops/setup.sh` makes: in a folder of that name beside the folder of this program.
+    fn python(self) -> PathBuf {
+        let target =
+            std::env::current_exe().ok().and_then(|program| Some(program.parent()?.parent()?.to_owned()));
+        let target = target.unwrap_or_else(|| PathBuf::from("target"));
+        target.join("tools").join(self.name()).join("bin/python")
+    }
 }
 
 /// Any Python will do for a script that uses nothing but its standard library.
 pub fn plain_python(named: Option<&Path>) -> Result<PathBuf, MissingPeer> {
-    let own = own_python();
+    let own = Tools::Bench.python();
     let python = match named {
         Some(named) => named.to_owned(),
         None if own.exists() => own,
         None => PathBuf::from("python3"),
     };
-    let missing = |detail| MissingPeer::Python { python: python.clone(), what: "be started", detail };
+    startable(python, Tools::Bench)
+}
+
+/// The Python with these tools, known to start.
+pub fn python(tools: Tools, named: Option<&Path>) -> Result<PathBuf, MissingPeer> {
+    startable(named.map_or_else(|| tools.python(), Path::to_owned), tools)
+}
+
+fn startable(python: PathBuf, tools: Tools) -> Result<PathBuf, MissingPeer> {
+    let what = "be started";
     match Command::new(&python).arg("--version").stdin(Stdio::null()).output() {
         Ok(asked) if asked.status.success() => Ok(python),
-        Ok(asked) => Err(missing(asked.status.to_string())),
-        Err(error) => Err(missing(error.to_string())),
+        Ok(asked) => Err(MissingPeer::Python { python, tools, what, detail: asked.status.to_string() }),
+        Err(error) => Err(MissingPeer::Python { python, tools, what, detail: error.to_string() }),
     }
 }
 
-/// A Python script at work that answers each line of JSON with one.
+/// A program at work that answers each line of JSON with one.
 #[derive(Debug)]
-pub struct Script {
+pub struct Dialogue {
     child: Child,
     questions: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-impl Script {
-    /// Starts `text` with `arguments`, and waits for its first line, an empty one, which says that all it
-    /// imports is there.
-    pub fn start(named: Option<&Path>, text: &str, arguments: &[String]) -> Result<Self, MissingPeer> {
-        let python = named.map_or_else(own_python, Path::to_owned);
-        let missing = |detail| MissingPeer::Python { python: python.clone(), what: "run torchcodec", detail };
-        let started = Command::new(&python)
-            .args(["-c", text])
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn();
-        let mut child = started.map_err(|error| missing(error.to_string()))?;
+/// Starts a Python script, and waits until all that it imports is there.
+pub fn script(
+    tools: Tools,
+    named: Option<&Path>,
+    text: &str,
+    arguments: &[String],
+    settings: &[(&str, String)],
+) -> Result<Dialogue, MissingPeer> {
+    let python = named.map_or_else(|| tools.python(), Path::to_owned);
+    let mut command = Command::new(&python);
+    command.args(["-c", text]).args(arguments).envs(settings.iter().map(|(name, value)| (name, value)));
+    let missing = |detail| MissingPeer::Python { python, tools, what: tools.runs(), detail };
+    Dialogue::start(&mut command).map_err(|error| missing(error.to_string()))
+}
+
+impl Dialogue {
+    /// Starts a program, and waits for its first line, an empty one, which says that all it needs is there.
+    pub fn start(command: &mut Command) -> io::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let (questions, answers) = (child.stdin.take(), child.stdout.take());
-        let answers = answers.ok_or_else(|| missing("it has no standard output".to_owned()))?;
-        let mut script = Self { child, questions, answers: BufReader::new(answers) };
+        let answers = answers.ok_or_else(|| io::Error::other("it has no standard output"))?;
+        let mut dialogue = Self { child, questions, answers: BufReader::new(answers) };
         let mut ready = String::new();
-        match script.answers.read_line(&mut ready) {
-            Ok(length) if length > 0 => Ok(script),
-            _ => Err(missing("it ended while it loaded what it needs (see above)".to_owned())),
+        match dialogue.answers.read_line(&mut ready) {
+            Ok(length) if length > 0 => Ok(dialogue),
+            _ => Err(io::Error::other("it ended while it loaded what it needs (see above)")),
         }
+    }
+
+    /// Its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Asks, and waits for the answer.
     pub fn ask<A: DeserializeOwned>(&mut self, question: &impl Serialize) -> anyhow::Result<A> {
         let mut line = serde_json::to_string(question)?;
         line.push('\n');
-        let questions = self.questions.as_mut().context("the script was told to end")?;
-        questions.write_all(line.as_bytes()).context("the Python script is gone")?;
-        questions.flush().context("the Python script is gone")?;
+        let questions = self.questions.as_mut().context("the other program was told to end")?;
+        questions.write_all(line.as_bytes()).context("the other program is gone")?;
+        questions.flush().context("the other program is gone")?;
         let mut answer = String::new();
-        self.answers.read_line(&mut answer).context("the Python script does not answer")?;
-        serde_json::from_str(&answer).context("the Python script failed (see above)")
+        self.answers.read_line(&mut answer).context("the other program does not answer")?;
+        serde_json::from_str(&answer).context("the other program failed (see above)")
     }
 }
 
-impl Drop for Script {
+impl Drop for Dialogue {
     fn drop(&mut self) {
         // It ends when nobody can ask it any more.
         self.questions.take();
@@ -136,11 +183,13 @@ mod tests {
     #[test]
     fn a_python_that_is_not_there_is_named_with_its_remedy() {
         let nowhere = Path::new("no/such/python");
-        for error in
-            [plain_python(Some(nowhere)).unwrap_err(), Script::start(Some(nowhere), "", &[]).unwrap_err()]
-        {
+        for (error, remedy) in [
+            (plain_python(Some(nowhere)).unwrap_err(), "ops/setup.sh bench"),
+            (python(Tools::Parity, Some(nowhere)).unwrap_err(), "ops/setup.sh parity"),
+            (script(Tools::Parity, Some(nowhere), "", &[], &[]).unwrap_err(), "ops/setup.sh parity"),
+        ] {
             let text = error.to_string();
-            assert!(text.contains("no/such/python") && text.contains("ops/setup.sh bench"), "{text}");
+            assert!(text.contains("no/such/python") && text.contains(remedy), "{text}");
         }
     }
 
@@ -149,10 +198,10 @@ mod tests {
         let python = plain_python(None).unwrap();
         let text = "print(flush=True)\nwhile True:\n    try: print(int(input()) * 2, flush=True)\n    \
                     except EOFError: break";
-        let mut script = Script::start(Some(&python), text, &[]).unwrap();
-        assert_eq!(script.ask::<u32>(&21).unwrap(), 42);
-        assert_eq!(script.ask::<u32>(&4).unwrap(), 8);
-        let error = Script::start(Some(&python), "raise SystemExit(1)", &[]).unwrap_err();
+        let mut started = script(Tools::Bench, Some(&python), text, &[], &[]).unwrap();
+        assert_eq!(started.ask::<u32>(&21).unwrap(), 42);
+        assert_eq!(started.ask::<u32>(&4).unwrap(), 8);
+        let error = script(Tools::Bench, Some(&python), "raise SystemExit(1)", &[], &[]).unwrap_err();
         assert!(error.to_string().contains("cannot run torchcodec"), "{error}");
     }
 }

@@ -1,7 +1,10 @@
 //! Sides measured in turn: a round gives each one its turn, the next round begins with another, so that
 //! whatever else the machine does falls on all of them alike.
 
-use std::time::{Duration, Instant};
+use std::{
+    ops::RangeInclusive,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, bail};
 
@@ -54,15 +57,35 @@ pub struct Measured {
 
 /// Gives each side its turn in each of so many rounds, after one that is not counted.
 pub fn alternate(
-    mut sides: Vec<Side<'_>>,
+    sides: Vec<Side<'_>>,
     rounds: u32,
+    interrupt: &Interrupt,
+    screen: &Screen,
+) -> anyhow::Result<Vec<Measured>> {
+    in_turn(sides, 0..=rounds as usize, interrupt, screen)
+}
+
+/// The same with sides that have had a turn: all rounds count.
+pub fn alternate_warm(
+    sides: Vec<Side<'_>>,
+    rounds: u32,
+    interrupt: &Interrupt,
+    screen: &Screen,
+) -> anyhow::Result<Vec<Measured>> {
+    in_turn(sides, 1..=rounds as usize, interrupt, screen)
+}
+
+/// Round 0 warms up.
+fn in_turn(
+    mut sides: Vec<Side<'_>>,
+    rounds: RangeInclusive<usize>,
     interrupt: &Interrupt,
     screen: &Screen,
 ) -> anyhow::Result<Vec<Measured>> {
     let mut measured: Vec<Measured> =
         sides.iter().map(|side| Measured { name: side.name, turns: Vec::new() }).collect();
-    let bar = screen.bar("rounds", rounds as usize + 1);
-    for round in 0..=rounds as usize {
+    let bar = screen.bar("rounds", rounds.clone().count());
+    for round in rounds {
         for place in 0..sides.len() {
             let index = (place + round) % sides.len();
             let spent = (sides[index].turn)().with_context(|| sides[index].name.to_owned())?;
@@ -131,6 +154,9 @@ mod tests {
         let measured = alternate(sides, 3, &Interrupt::default(), &Screen::new()).unwrap();
         assert_eq!(order.into_inner(), "abbaabba");
         assert!(measured.iter().all(|side| side.turns.len() == 3), "the first round warms up");
+        let warm = vec![Side::new("a", || Spent::on(|| Ok(())))];
+        let measured = alternate_warm(warm, 3, &Interrupt::default(), &Screen::new()).unwrap();
+        assert_eq!(measured[0].turns.len(), 3, "all rounds count");
     }
 
     #[test]

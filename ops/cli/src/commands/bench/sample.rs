@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Bench,
     films::Reel,
-    peers::{Ffmpeg, Script},
+    peers::{Dialogue, Ffmpeg, Tools, script},
     prepare::normalise,
     rounds::{Side, Spent, alternate},
     table::Findings,
@@ -55,7 +55,7 @@ struct Answer {
 }
 
 /// torchcodec in as many processes as this side has.
-struct TorchCodec(Script);
+struct TorchCodec(Dialogue);
 
 impl TorchCodec {
     fn decode(&mut self, files: &[PathBuf], dump: Option<&[PathBuf]>) -> anyhow::Result<Duration> {
@@ -77,7 +77,7 @@ impl TorchCodec {
 pub fn run(films: &Films, bench: &Bench<'_>) -> Result<Findings, Failure> {
     let request = SampleRequest::default();
     let peers = if bench.rounds.alone { None } else { Some(peers(bench, &request)?) };
-    let peers = peers.map(|(ffmpeg, script)| (ffmpeg, RefCell::new(TorchCodec(script))));
+    let peers = peers.map(|(ffmpeg, torchcodec)| (ffmpeg, RefCell::new(TorchCodec(torchcodec))));
     let pool = bench.workers()?;
     let reel = Reel::new(films, bench.config, bench.scratch, &pool, bench.interrupt, bench.screen)?;
     let mut findings = Findings::new("sample", bench.rounds.rounds);
@@ -139,14 +139,15 @@ pub fn run(films: &Films, bench: &Bench<'_>) -> Result<Findings, Failure> {
     Ok(findings)
 }
 
-fn peers(bench: &Bench<'_>, request: &SampleRequest) -> anyhow::Result<(Ffmpeg, Script)> {
+fn peers(bench: &Bench<'_>, request: &SampleRequest) -> anyhow::Result<(Ffmpeg, Dialogue)> {
     let arguments = [
         bench.processes().to_string(),
         FRAMES.to_string(),
         request.frames_per_second.to_string(),
         request.rate.to_string(),
     ];
-    Ok((Ffmpeg::find()?, Script::start(bench.rounds.python.as_deref(), SCRIPT, &arguments)?))
+    let torchcodec = script(Tools::Bench, bench.rounds.python.as_deref(), SCRIPT, &arguments, &[])?;
+    Ok((Ffmpeg::find()?, torchcodec))
 }
 
 fn sampled(pool: &WorkerPool, file: &Path, request: &SampleRequest) -> anyhow::Result<Sampled> {

@@ -51,13 +51,17 @@ impl Peak {
     fn now(child: &Child) -> Self {
         let tree = below(child.id());
         let all = tree.iter().map(|process| kibibytes(*process, "VmRSS:")).sum::<u64>() * 1024;
-        // The program's own highest is kept by the system, between two looks as well.
-        Self { program: kibibytes(child.id(), "VmHWM:") * 1024, all }
+        Self { program: highest(child.id()), all }
     }
 
     fn max(self, other: Self) -> Self {
         Self { program: self.program.max(other.program), all: self.all.max(other.all) }
     }
+}
+
+/// Most bytes that a living process ever held, as the system keeps it: between two looks as well.
+pub fn highest(process: u32) -> u64 {
+    kibibytes(process, "VmHWM:") * 1024
 }
 
 fn kibibytes(process: u32, name: &str) -> u64 {
