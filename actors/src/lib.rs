@@ -37,6 +37,7 @@ pub mod stage;
 pub mod store;
 mod supervisor;
 pub mod sweep;
+pub mod tally;
 pub mod teaching;
 
 use std::sync::{Arc, atomic::AtomicBool};

@@ -5,6 +5,7 @@ pub mod chaos;
 pub mod disk;
 pub mod film;
 pub mod hostile;
+pub mod live_page;
 pub mod out;
 pub mod program;
 mod report_check;
@@ -12,5 +13,5 @@ mod shared;
 pub mod topics;
 pub mod workplace;
 
-pub use report_check::{ReportFacts, ReportFault, check_report};
+pub use report_check::{ReportFacts, ReportFault, check_page, check_report};
 pub use shared::{real_run, shared};

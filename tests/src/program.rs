@@ -169,6 +169,11 @@ impl Running {
         marked(self.streams.path()).len()
     }
 
+    /// Files and connections that it has open.
+    pub fn open_files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.id())).into_iter().flatten().count()
+    }
+
     /// Processor time that it has used itself so far, in seconds.
     pub fn processor_seconds(&self) -> f64 {
         let times = fs::read_to_string(format!("/proc/{}/stat", self.id())).unwrap_or_default();
@@ -186,6 +191,11 @@ impl Running {
         let workers = workers.filter_map(|process| Pid::from_raw(i32::try_from(process).ok()?));
         // One may have ended a moment ago.
         workers.filter(|worker| kill_process(*worker, Signal::KILL).is_ok()).count()
+    }
+
+    /// What it has written to stdout so far.
+    pub fn stdout(&self) -> String {
+        self.read("stdout")
     }
 
     /// What it has written to stderr so far.

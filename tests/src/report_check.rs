@@ -5,7 +5,7 @@ use crate::browser::{Browser, BrowserError, Page, Viewport};
 /// Where the checks keep their screenshots.
 const SCREENSHOTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/screenshots");
 
-/// What was found on a report page that passed every check.
+/// What was found on a page that passed every check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportFacts {
     /// Players on the page; each knows the length of its clip.
@@ -14,7 +14,7 @@ pub struct ReportFacts {
     pub screenshots: Vec<PathBuf>,
 }
 
-/// Why a report page did not pass.
+/// Why a page did not pass.
 #[derive(Debug, thiserror::Error)]
 pub enum ReportFault {
     /// The browser or the page did not do as asked.
@@ -33,21 +33,28 @@ pub enum ReportFault {
     },
 }
 
-/// Opens a report in a browser and checks that every player knows its clip, that one plays, that the
-/// console is clean, that nothing is loaded from elsewhere and that the page fits a phone. Keeps
-/// screenshots as `target/screenshots/NAME-*.png`.
+/// Opens a report in a browser and checks it as [`check_page`] does.
 ///
 /// # Errors
 /// The first check that failed.
 pub fn check_report(report: &Path, name: &str) -> Result<ReportFacts, ReportFault> {
     let browser = Browser::start()?;
-    let page = browser.open(&report.to_string_lossy())?;
+    check_page(&browser.open(&report.to_string_lossy())?, name)
+}
+
+/// Checks that every player of a page knows its clip, that one plays, that the console is clean, that nothing
+/// is loaded from elsewhere and that the page fits a phone. Keeps screenshots as
+/// `target/screenshots/NAME-*.png`.
+///
+/// # Errors
+/// The first check that failed.
+pub fn check_page(page: &Page, name: &str) -> Result<ReportFacts, ReportFault> {
     page.set_viewport(Viewport::DESKTOP)?;
-    let players = players_know_their_clips(&page)?;
+    let players = players_know_their_clips(page)?;
     if players > 0 {
-        one_plays(&page)?;
+        one_plays(page)?;
     }
-    scroll_through(&page)?;
+    scroll_through(page)?;
     let mut screenshots = Vec::new();
     let mut keep = |viewport: Viewport, what: &str| -> Result<(), BrowserError> {
         let path = Path::new(SCREENSHOTS).join(format!("{name}-{what}.png"));
@@ -60,10 +67,10 @@ pub fn check_report(report: &Path, name: &str) -> Result<ReportFacts, ReportFaul
     keep(Viewport::DESKTOP, "dark")?;
     page.prefer_dark(false)?;
     page.set_viewport(Viewport::PHONE)?;
-    scroll_through(&page)?;
+    scroll_through(page)?;
     keep(Viewport::PHONE, "phone")?;
     match page.complaints() {
-        complaints if complaints.is_empty() => fits_a_phone(&page)?,
+        complaints if complaints.is_empty() => fits_a_phone(page)?,
         complaints => return Err(ReportFault::Complaints(complaints)),
     }
     Ok(ReportFacts { players, screenshots })

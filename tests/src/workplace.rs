@@ -8,6 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::{
@@ -93,6 +94,33 @@ impl Workplace {
     /// The output folder of [`Self::run`].
     pub fn out(&self) -> Out {
         Out::at(&self.path("out"))
+    }
+
+    /// Writes what a model answers to the picture and the sound question on every sample of the run, where clips are
+    /// of all [`CLASSES`]; its name.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn model(&self, name: &str, answer: impl Fn(&Value, &str) -> Value) -> String {
+        let mut options = CLASSES.map(|(class, _)| class);
+        options.sort_unstable();
+        // A file of answers is the model that its content makes it: without this, two of one content are one.
+        let mut lines =
+            format!("{}\n", json!({"sample": name, "question": "nobody asks this", "answer": "Cat"}));
+        for sample in self.out().samples() {
+            for stream in ["visual", "audio"] {
+                let question = format!(
+                    "Which class best describes the {stream} content of this video? Options: {}. Answer using a \
+                     single class name.",
+                    options.join(", ")
+                );
+                let line = json!({"sample": sample["sample"], "question": question, "answer": answer(&sample, stream)});
+                lines.push_str(&format!("{line}\n"));
+            }
+        }
+        let path = self.path(&format!("{name}.jsonl"));
+        fs::write(&path, lines).expect("answers are written");
+        format!("file:{}", path.display())
     }
 
     /// The run on all clips into `out`.

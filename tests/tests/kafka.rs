@@ -4,6 +4,7 @@
 
 use counterpoint_servers::kafka::KafkaSetup;
 use counterpoint_tests::{
+    live_page::LivePage,
     out::Out,
     program::Program,
     shared,
@@ -19,12 +20,16 @@ fn a_run_comes_to_the_same_on_either_engine_and_on_any_split() {
 
     let broker = ["--broker".to_owned(), server.broker()];
     let whole = Out::at(&workplace.path("whole"));
+    let page = Program::counterpoint(["status", "--serve", "0", "--out"]).with([whole.path("")]);
+    let mut page = LivePage::start(page.with(&broker).env("COUNTERPOINT_TOPICS__PREFIX", "whole"));
+    page.until_it_says(&["There is no run to show yet"]);
     workplace
         .run_into(&whole.path(""))
         .with(&broker)
         .env("COUNTERPOINT_TOPICS__PREFIX", "whole")
         .run()
         .done();
+    page.until_it_says(&["data-state=\"finished\"", "<dt>accepted</dt><dd class=\"large\">8</dd>"]);
     assert_eq!((whole.manifest(), whole.summary()), (embedded.manifest(), embedded.summary()));
 
     let split = Out::at(&workplace.path("split"));

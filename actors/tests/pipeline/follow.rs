@@ -12,7 +12,10 @@ use counterpoint_log::{TopicLog, memory::MemoryLog};
 use counterpoint_messages::{InputSealed, Message, PoolSealed, RunFinished, StageName, Topic};
 use futures::TryStreamExt;
 
-use crate::harness::{CLASSES, Harness, assert_adds_up};
+use crate::{
+    harness::{CLASSES, Harness, assert_adds_up},
+    tally::checked,
+};
 
 fn memory() -> Arc<dyn TopicLog> {
     Arc::new(MemoryLog::new(4))
@@ -181,6 +184,7 @@ fn a_file_that_was_cut_short_when_it_was_read_is_brought_again_once_it_is_whole(
     let ended = harness.run(&log);
     assert_adds_up(&ended);
     assert_eq!((ended.found, ended.accepted, ended.rejected.len()), (2, 2, 0), "{ended:?}");
+    checked(&harness, &log);
     assert_eq!(ended.composed["aligned"], 2);
 }
 
@@ -208,6 +212,7 @@ fn a_file_that_changes_while_its_clip_is_on_its_way_is_brought_again_when_that_i
     let ended = harness.run(&log);
     assert_adds_up(&ended);
     assert_eq!((ended.found, ended.accepted, ended.rejected.len()), (2, 2, 0), "{ended:?}");
+    checked(&harness, &log);
 }
 
 #[test]

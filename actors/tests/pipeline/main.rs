@@ -11,4 +11,7 @@ mod harness;
 mod prepared;
 mod runs;
 mod source;
+#[path = "../common/tallied.rs"]
+mod tallied;
+mod tally;
 mod upgrades;

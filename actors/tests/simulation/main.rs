@@ -15,6 +15,8 @@ mod prepared;
 mod process;
 mod schedule;
 mod scheduler;
+#[path = "../common/tallied.rs"]
+mod tallied;
 mod workers;
 
 use std::{

@@ -33,6 +33,7 @@ use crate::{
     faulty_log::Broken,
     process::Start,
     scheduler::{NOBODY, Scheduler},
+    tallied,
 };
 
 /// Virtual time and polls after which a schedule is taken not to end.
@@ -434,7 +435,7 @@ impl Schedule {
         if found != expected {
             return Err(format!("it came to {audit} instead of {expected:?}"));
         }
-        Ok(())
+        block_on(tallied::checked(&self.log, &self.revision)).map(drop)
     }
 
     fn manifest(&self) -> Result<String, String> {

@@ -4,7 +4,10 @@ pub mod bench;
 pub mod evaluation;
 pub mod models;
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -69,7 +72,7 @@ pub enum Command {
     Compose(Compose),
     /// Look into the topic log
     Topics(Topics),
-    /// Show how far the pipeline is, or what became of one clip
+    /// Show how far the pipeline is, or what became of one clip, or serve a page that does
     Status(Status),
     /// Remove media objects that no record points to
     Sweep(Sweep),
@@ -322,6 +325,13 @@ pub struct Status {
     /// the run, and ends with 1 if something is wrong
     #[arg(long, conflicts_with = "clip")]
     pub audit: bool,
+    /// Serve a page at this port that shows the run while it goes on, also one that has ended or not begun;
+    /// 0 takes a free port. Ctrl-C ends it
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["clip", "audit"])]
+    pub serve: Option<u16>,
+    /// Address to serve the page at (default: 127.0.0.1, which is this machine alone)
+    #[arg(long, value_name = "IP", requires = "serve")]
+    pub bind: Option<IpAddr>,
 }
 
 /// Removes in two steps: an object that no record of any revision points to, and that nobody has put for so

@@ -2,12 +2,14 @@
 //!
 //! [`render`] makes the report of a run: one HTML file that needs nothing else. Styles, script, plots and
 //! media are inside it, and a content security policy forbids it to load anything. [`scores::render`] makes that
-//! of an evaluation in the same style.
+//! of an evaluation in the same style, and [`live::render`] that of a run that may be going on, which asks its own
+//! server for what changes.
 //!
 //! The way through the crate: [`report`] is what goes in, `view` turns it into what the templates print,
 //! `templates/` is the page, [`plot`] draws.
 
 mod format;
+pub mod live;
 mod open_point;
 pub mod plot;
 pub mod report;
@@ -27,7 +29,7 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 12] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("report.html", include_str!("../templates/report.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("models.html", include_str!("../templates/models.html")),
@@ -40,18 +42,24 @@ const TEMPLATES: [(&str, &str); 12] = [
     ("rejected.html", include_str!("../templates/rejected.html")),
     ("settings.html", include_str!("../templates/settings.html")),
     ("scores.html", include_str!("../templates/scores.html")),
+    ("live.html", include_str!("../templates/live.html")),
+    ("live_now.html", include_str!("../templates/live_now.html")),
+    ("live_stages.html", include_str!("../templates/live_stages.html")),
+    ("live_models.html", include_str!("../templates/live_models.html")),
+    ("live_clips.html", include_str!("../templates/live_clips.html")),
 ];
 const STYLE: &str = include_str!("../templates/style.css");
 const SCRIPT: &str = include_str!("../templates/report.js");
+const LIVE_SCRIPT: &str = include_str!("../templates/live.js");
 
-/// A page cannot be made. Only a defect of this crate can cause it, never what a report holds.
+/// A page cannot be made. Only a defect of this crate can cause it, never what a page holds.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
     /// A plot cannot be drawn.
-    #[error("cannot draw a plot of the report")]
+    #[error("cannot draw a plot of the page")]
     Plot(#[from] PlotError),
     /// A template cannot be filled.
-    #[error("cannot fill the template of the report")]
+    #[error("cannot fill the template of the page")]
     Template(#[from] minijinja::Error),
 }
 
@@ -65,14 +73,23 @@ pub fn render(report: &Report) -> Result<String, PageError> {
 
 /// Fills a template.
 fn page(name: &str, shown: &impl Serialize) -> Result<String, PageError> {
+    filled(&environment()?, name, shown)
+}
+
+fn filled(templates: &Environment<'_>, name: &str, shown: &impl Serialize) -> Result<String, PageError> {
+    Ok(templates.get_template(name)?.render(Serde(shown))?)
+}
+
+fn environment() -> Result<Environment<'static>, PageError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build()?);
     environment.add_filter("count", |number: u64| format::count(number));
     environment.add_global("style", Value::from_safe_string(STYLE.to_owned()));
     environment.add_global("script", Value::from_safe_string(SCRIPT.to_owned()));
+    environment.add_global("live_script", Value::from_safe_string(LIVE_SCRIPT.to_owned()));
     for (name, template) in TEMPLATES {
         environment.add_template(name, template)?;
     }
-    Ok(environment.get_template(name)?.render(Serde(shown))?)
+    Ok(environment)
 }

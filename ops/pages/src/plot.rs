@@ -9,10 +9,12 @@ mod curve;
 mod funnel;
 mod histogram;
 mod matrix;
+mod series;
 
 pub use bars::{Bar, BarScale, bars};
 pub use canvas::{Caption, Ink, PlotError, WIDTH};
-pub use curve::{Curve, CurvePoint, curve};
+pub use curve::{Curve, CurveLine, CurvePoint, curve};
 pub use funnel::{FunnelStep, funnel};
 pub use histogram::{Axis, Histogram, histogram};
 pub use matrix::{Matrix, matrix};
+pub use series::Series;

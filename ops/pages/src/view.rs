@@ -4,6 +4,7 @@ mod clips;
 mod coverage;
 mod funnel;
 mod gallery;
+pub(crate) mod live;
 mod models;
 mod ontology;
 mod samples;
@@ -18,6 +19,9 @@ use crate::{
     PageError, Report,
     format::{count, counted, listed, percent},
 };
+
+/// Characters of an id or identity that a page shows.
+const SHORT: usize = 16;
 
 /// The whole page.
 #[derive(Debug, Serialize)]
@@ -147,6 +151,11 @@ fn summary(report: &Report) -> String {
 
 fn was_or_were(number: u64, singular: &str, plural: &str) -> String {
     format!("{} {}", counted(number, singular, plural), if number == 1 { "was" } else { "were" })
+}
+
+/// The beginning of an id, which is enough to find the whole of it.
+fn short(id: &str) -> String {
+    id.chars().take(SHORT).collect()
 }
 
 fn facts(report: &Report) -> Vec<Fact> {

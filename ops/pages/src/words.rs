@@ -18,7 +18,7 @@ pub fn stage(stage: StageName) -> &'static str {
         StageName::Coordinator => "seals pools and ends runs",
         StageName::Composer => "plans the samples",
         StageName::Evaluator => "asks a model about the samples",
-        StageName::Reporter => "writes the manifest, the summary and this page",
+        StageName::Reporter => "writes the manifest, the summary and the report",
     }
 }
 

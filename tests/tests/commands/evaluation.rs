@@ -39,30 +39,9 @@ impl Desk {
         .collect()
     }
 
-    /// Writes what a model answers to the picture and the sound question on every sample; its name.
+    /// See [`Workplace::model`].
     fn model(&self, name: &str, answer: impl Fn(&Value, &str) -> Value) -> String {
-        let options: Vec<&str> = {
-            let mut classes: Vec<_> = CLASSES.iter().map(|(class, _)| *class).collect();
-            classes.sort_unstable();
-            classes
-        };
-        // A file of answers is the model that its content makes it: without this, two of one content are one.
-        let mut lines =
-            format!("{}\n", json!({"sample": name, "question": "nobody asks this", "answer": "Cat"}));
-        for sample in self.workplace.out().samples() {
-            for stream in ["visual", "audio"] {
-                let question = format!(
-                    "Which class best describes the {stream} content of this video? Options: {}. Answer using a \
-                     single class name.",
-                    options.join(", ")
-                );
-                let line = json!({"sample": sample["sample"], "question": question, "answer": answer(&sample, stream)});
-                lines.push_str(&format!("{line}\n"));
-            }
-        }
-        let path = self.workplace.path(&format!("{name}.jsonl"));
-        fs::write(&path, lines).unwrap();
-        format!("file:{}", path.display())
+        self.workplace.model(name, answer)
     }
 
     fn evaluate(&self, model: &str, out: &str) -> Program {

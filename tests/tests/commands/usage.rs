@@ -30,7 +30,7 @@ const FLAGS: [(&str, &[&str]); 14] = [
     ("sample", &["--out", "--fps", "--size", "--rate"]),
     ("compose", &["--from", "--out", "--plan", "--seed", "--recipes"]),
     ("topics", &["list", "tail", "dead-letters", "--out"]),
-    ("status", &["--out"]),
+    ("status", &["--out", "--audit", "--serve", "--bind"]),
     ("sweep", &["--out", "--older-than", "--dry-run"]),
     ("evaluate", &["--model", "--samples", "--out", "--conditions", "--suite", "--split"]),
     ("replay", &["--checkpoint", "--out"]),

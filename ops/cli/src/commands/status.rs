@@ -1,5 +1,6 @@
 //! `status`: how far the pipeline is, or the way of one clip.
 
+mod live;
 mod waiting;
 
 use std::{
@@ -69,6 +70,9 @@ struct Status<'a> {
 pub fn run(arguments: &args::Status, common: &Common) -> Outcome {
     if arguments.audit {
         return super::audit::run(&arguments.out, common);
+    }
+    if let Some(port) = arguments.serve {
+        return live::run(port, arguments, common);
     }
     actix::System::new().block_on(async {
         let run = ExistingRun::open(common, &arguments.out).await?;

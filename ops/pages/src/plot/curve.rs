@@ -13,15 +13,26 @@ use crate::format::{count, decimal};
 const HEIGHT: u32 = 200;
 const TOP: u32 = 24;
 
-/// One quantity over the steps of something.
+/// Quantities of one kind over the steps of something.
 #[derive(Debug, Clone, Copy)]
 pub struct Curve<'a> {
     /// What it is.
     pub caption: Caption<'a>,
-    /// Points from left to right; those that are not finite are left out.
-    pub points: &'a [CurvePoint],
+    /// The quantities.
+    pub lines: &'a [CurveLine],
     /// Steps before which something new begins, and what.
     pub breaks: &'a [(u64, String)],
+    /// Value at the top of the scale; `None` for a little more than the greatest.
+    pub top: Option<f64>,
+}
+
+/// One quantity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CurveLine {
+    /// Its colour.
+    pub ink: Ink,
+    /// Points from left to right; those that are not finite are left out.
+    pub points: Vec<CurvePoint>,
 }
 
 /// A point, which may stand for several steps.
@@ -41,15 +52,20 @@ impl CurvePoint {
     }
 }
 
-/// A line through the values, over a pale band of their ranges; the vertical scale begins at 0.
+/// A line through the values of each quantity, over a pale band of their ranges; the vertical scale begins at 0.
 ///
 /// # Errors
 /// Fails only if the SVG cannot be written.
 pub fn curve(curve: &Curve<'_>) -> Result<String, PlotError> {
-    let points: Vec<_> = curve.points.iter().filter(|point| point.is_finite()).collect();
-    let last = points.iter().map(|point| point.step).max().unwrap_or(0).max(1) as f64;
-    let top = points.iter().map(|point| point.range.1.max(point.value)).fold(0.0, f64::max);
-    let top = if top > 0.0 { top * 1.04 } else { 1.0 };
+    let known = |line: &CurveLine| {
+        let points: Vec<_> = line.points.iter().copied().filter(CurvePoint::is_finite).collect();
+        (line.ink, points)
+    };
+    let lines: Vec<_> = curve.lines.iter().map(known).collect();
+    let points = || lines.iter().flat_map(|(_, points)| points);
+    let last = points().map(|point| point.step).max().unwrap_or(0).max(1) as f64;
+    let greatest = points().map(|point| point.range.1.max(point.value)).fold(0.0, f64::max);
+    let top = curve.top.unwrap_or(if greatest > 0.0 { greatest * 1.04 } else { 1.0 });
     svg(curve.caption, HEIGHT, |area| {
         let widest = text_width(&decimal(top)) as u32 + 18;
         let mut chart = ChartBuilder::on(area)
@@ -70,14 +86,18 @@ pub fn curve(curve: &Curve<'_>) -> Result<String, PlotError> {
             .y_label_formatter(&|value| decimal(*value))
             .label_style(Ink::Soft.text(HPos::Center, VPos::Center))
             .draw()?;
-        if points.iter().any(|point| point.range.0 < point.range.1) {
-            let upper = points.iter().map(|point| (point.step as f64, point.range.1));
-            let lower = points.iter().rev().map(|point| (point.step as f64, point.range.0.max(0.0)));
-            let band: Vec<_> = upper.chain(lower).collect();
-            chart.draw_series([Polygon::new(band, Ink::Pale.fill())])?;
+        for (_, points) in &lines {
+            if points.iter().any(|point| point.range.0 < point.range.1) {
+                let upper = points.iter().map(|point| (point.step as f64, point.range.1));
+                let lower = points.iter().rev().map(|point| (point.step as f64, point.range.0.max(0.0)));
+                let band: Vec<_> = upper.chain(lower).collect();
+                chart.draw_series([Polygon::new(band, Ink::Pale.fill())])?;
+            }
         }
-        let path: Vec<_> = points.iter().map(|point| (point.step as f64, point.value.max(0.0))).collect();
-        chart.draw_series([PathElement::new(path, Ink::Bar.stroke().stroke_width(2))])?;
+        for (ink, points) in &lines {
+            let path: Vec<_> = points.iter().map(|point| (point.step as f64, point.value.max(0.0))).collect();
+            chart.draw_series([PathElement::new(path, ink.stroke().stroke_width(2))])?;
+        }
         for (step, words) in curve.breaks {
             let (x, floor) = chart.backend_coord(&(*step as f64, 0.0));
             let from_the_right = f64::from(x) + text_width(words) > f64::from(super::WIDTH) - 10.0;
@@ -100,7 +120,8 @@ mod tests {
     }
 
     fn drawn(points: &[CurvePoint], breaks: &[(u64, String)]) -> String {
-        curve(&Curve { caption: CAPTION, points, breaks }).unwrap()
+        let lines = [CurveLine { ink: Ink::Bar, points: points.to_vec() }];
+        curve(&Curve { caption: CAPTION, lines: &lines, breaks, top: None }).unwrap()
     }
 
     #[test]
@@ -111,6 +132,17 @@ mod tests {
         assert!(wide.find("<polygon") < wide.find("stroke=\"var(--bar)\""), "the band hides the line");
         let bare = drawn(&[point(1, 2.0, (2.0, 2.0)), point(10, 0.5, (0.5, 0.5))], &[]);
         assert!(!bare.contains("<polygon"));
+    }
+
+    #[test]
+    fn several_quantities_are_lines_of_their_own_on_one_scale() {
+        let line = |ink, value| CurveLine { ink, points: vec![point(1, value, (value, value)); 2] };
+        let lines = [line(Ink::Seen, 90.0), line(Ink::Heard, 15.0)];
+        let drawn = |top| curve(&Curve { caption: CAPTION, lines: &lines, breaks: &[], top }).unwrap();
+        let whole = drawn(Some(100.0));
+        assert_eq!(whole.matches("stroke=\"var(--seen)\"").count(), 1);
+        assert_eq!(whole.matches("stroke=\"var(--heard)\"").count(), 1);
+        assert!(whole.contains(">100<") && !drawn(None).contains(">100<"));
     }
 
     #[test]

@@ -113,7 +113,7 @@ impl<'a> Players<'a> {
     }
 }
 
-fn segment(segment: Segment) -> String {
+pub(super) fn segment(segment: Segment) -> String {
     let seconds = |ms: u64| decimal(ms as f64 / 1000.0);
     format!("{}\u{2013}{} s", seconds(segment.start_ms), seconds(segment.end_ms))
 }

@@ -5,7 +5,9 @@ mod published;
 use counterpoint_messages::RecipeName;
 use serde::Serialize;
 
-use super::Figure;
+pub(super) use curves::losses_of;
+
+use super::{Figure, short};
 use crate::{
     PageError,
     format::{count, counted, interval, percent, points, share, spaced},
@@ -15,9 +17,6 @@ use crate::{
     words,
 };
 use finding::{CONFLICT, STREAMS, find};
-
-/// Characters of an id or identity that the page shows.
-const SHORT: usize = 16;
 
 /// What models make of the samples.
 #[derive(Debug, Serialize)]
@@ -150,18 +149,27 @@ fn problems(models: &Models) -> Vec<String> {
     problems
 }
 
-/// The rows of both evaluations in the order of the recipes, pictures before sounds.
+/// The rows of both evaluations.
 fn rows(models: &Models) -> Vec<Row> {
     let mut keys: Vec<(&str, &str)> = evaluations(models)
         .flat_map(|(_, evaluation)| &evaluation.rows)
         .map(|row| (row.condition.as_str(), row.question.as_str()))
         .collect();
-    keys.sort_by_key(|(condition, question)| {
-        let known = RecipeName::ALL.iter().position(|recipe| recipe.as_str() == *condition);
-        (known.unwrap_or(RecipeName::ALL.len()), *condition, !question.starts_with("visual"), *question)
-    });
+    keys.sort_by_key(|(condition, question)| rank(condition, question));
     keys.dedup();
     keys.into_iter().map(|(condition, question)| row(models, condition, question)).collect()
+}
+
+/// The title of a condition, which may be a recipe.
+pub(super) fn titled(condition: &str) -> String {
+    let recipe = RecipeName::ALL.into_iter().find(|recipe| recipe.as_str() == condition);
+    recipe.map_or_else(|| spaced(condition), |recipe| words::recipe_title(recipe).to_owned())
+}
+
+/// Sorts conditions in the order of the recipes, pictures before sounds.
+pub(super) fn rank<'a>(condition: &'a str, question: &'a str) -> (usize, &'a str, bool, &'a str) {
+    let known = RecipeName::ALL.iter().position(|recipe| recipe.as_str() == condition);
+    (known.unwrap_or(RecipeName::ALL.len()), condition, !question.starts_with("visual"), question)
 }
 
 fn row(models: &Models, condition: &str, question: &str) -> Row {
@@ -180,9 +188,8 @@ fn row(models: &Models, condition: &str, question: &str) -> Row {
         (None, ..) => String::new(),
     };
     let ends = |[low, high]: [f64; 2]| format!("{} to {}", points(low), points(high));
-    let recipe = RecipeName::ALL.into_iter().find(|recipe| recipe.as_str() == condition);
     Row {
-        condition: recipe.map_or_else(|| spaced(condition), |recipe| words::recipe_title(recipe).to_owned()),
+        condition: titled(condition),
         question: spaced(question),
         is_conflict: condition == CONFLICT,
         n: both(|row| Some(count(row.n))),
@@ -304,9 +311,4 @@ fn asked(name: &'static str, evaluation: &Evaluation) -> EvaluationRow {
         questions: evaluation.questions,
         audio_tokens: evaluation.audio_tokens.map_or_else(|| "not told".to_owned(), count),
     }
-}
-
-/// The beginning of an id, which is enough to find the whole of it.
-fn short(id: &str) -> String {
-    id.chars().take(SHORT).collect()
 }
