@@ -2,9 +2,13 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod trainings;
+
 use std::collections::BTreeMap;
 
 use counterpoint_messages::*;
+
+use self::trainings::{asked_training, checkpoint_saved, training_failed, training_round};
 
 /// What a golden file of this version reads as today: for an older version the same messages with the
 /// documented defaults in place of what it could not say.
@@ -20,6 +24,9 @@ pub fn published(kind: MessageKind, version: u16) -> Vec<Message> {
         (MessageKind::DeadLetter, 2) => of(kind).into_iter().take(8).collect(),
         (MessageKind::RevisionDeclared, 2) => of(kind).into_iter().take(2).collect(),
         (MessageKind::RecordRequeued, 2) => of(kind).into_iter().take(3).collect(),
+        (MessageKind::DeadLetter, 3) => of(kind).into_iter().take(10).collect(),
+        (MessageKind::RevisionDeclared, 3) => of(kind).into_iter().take(3).collect(),
+        (MessageKind::RecordRequeued, 3) => of(kind).into_iter().take(4).collect(),
         _ => of(kind),
     }
 }
@@ -58,6 +65,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
                 revision_declared().into(),
                 RevisionDeclared { number: 3, replays, ..revision_declared() }.into(),
                 judged_revision().into(),
+                training_revision().into(),
             ]
         }
         MessageKind::RecordRequeued => vec![
@@ -72,15 +80,21 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             RecordRequeued { dead_letter: id(9), stage: StageName::Fetcher, clip: None, key: vec![1] }.into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Evaluator, clip: None, key: vec![] }
                 .into(),
+            RecordRequeued { dead_letter: id(9), stage: StageName::Trainer, clip: None, key: vec![] }.into(),
         ],
         MessageKind::FormatDeclared => vec![FormatDeclared { level: 2 }.into()],
         MessageKind::ClipProbed => vec![clip_probed().into()],
         MessageKind::AnswerGiven => vec![answer_given().into(), refused_answer().into()],
+        MessageKind::TrainingPlanned => vec![training_round().into(), asked_training().into()],
+        MessageKind::CheckpointSaved => vec![checkpoint_saved().into()],
+        MessageKind::TrainingFailed => {
+            TrainingFault::ALL.map(|reason| training_failed(reason).into()).into()
+        }
     }
 }
 
 /// In the order in which they were published.
-const STAGES: [StageName; 10] = [
+const STAGES: [StageName; 12] = [
     StageName::Source,
     StageName::Curator,
     StageName::Decoder,
@@ -91,6 +105,8 @@ const STAGES: [StageName; 10] = [
     StageName::Fetcher,
     StageName::Prober,
     StageName::Evaluator,
+    StageName::Planner,
+    StageName::Trainer,
 ];
 
 const RECIPES: [Recipe; 7] = [
@@ -397,6 +413,13 @@ fn revision_declared() -> RevisionDeclared {
 fn judged_revision() -> RevisionDeclared {
     let mut revision = RevisionDeclared { number: 4, ..revision_declared() };
     revision.fingerprints.insert(StageName::Prober, Fingerprint([0x66; 8]));
+    revision
+}
+
+fn training_revision() -> RevisionDeclared {
+    let mut revision = RevisionDeclared { number: 5, ..judged_revision() };
+    revision.fingerprints.insert(StageName::Planner, Fingerprint([0x67; 8]));
+    revision.fingerprints.insert(StageName::Trainer, Fingerprint([0x68; 8]));
     revision
 }
 
