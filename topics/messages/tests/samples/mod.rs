@@ -2,13 +2,16 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
-mod trainings;
+mod models;
 
 use std::collections::BTreeMap;
 
 use counterpoint_messages::*;
 
-use self::trainings::{asked_training, checkpoint_saved, training_failed, training_round};
+use self::models::{
+    answer_given, asked_training, checkpoint_saved, clip_probed, refused_answer, training_failed, training_revision,
+    training_round,
+};
 
 /// What a golden file of this version reads as today: for an older version the same messages with the
 /// documented defaults in place of what it could not say.
@@ -414,97 +417,4 @@ fn judged_revision() -> RevisionDeclared {
     let mut revision = RevisionDeclared { number: 4, ..revision_declared() };
     revision.fingerprints.insert(StageName::Prober, Fingerprint([0x66; 8]));
     revision
-}
-
-fn training_revision() -> RevisionDeclared {
-    let mut revision = RevisionDeclared { number: 5, ..judged_revision() };
-    revision.fingerprints.insert(StageName::Planner, Fingerprint([0x67; 8]));
-    revision.fingerprints.insert(StageName::Trainer, Fingerprint([0x68; 8]));
-    revision
-}
-
-fn clip_probed() -> ClipProbed {
-    let answer = |yes_probability: f32| ProbeAnswer {
-        text: Some(if yes_probability > 0.5 { "Yes" } else { "No, hardly" }.into()),
-        is_yes: yes_probability > 0.5,
-        yes_probability: Some(yes_probability),
-        latency_ms: 731,
-        tokens: tokens(),
-    };
-    ClipProbed {
-        id: id(10),
-        decoded: clip_decoded(),
-        judge: "models/judge".into(),
-        identity: "weights 0123".into(),
-        answers: ProbeAnswers {
-            visual_alone: answer(0.9375),
-            audio_alone: answer(0.4375),
-            visual_together: answer(0.75),
-            audio_together: ProbeAnswer {
-                text: None,
-                is_yes: false,
-                yes_probability: None,
-                latency_ms: 0,
-                tokens: Tokens::default(),
-            },
-        },
-    }
-}
-
-fn tokens() -> Tokens {
-    Tokens { prompt: Some(900), text: Some(330), video: Some(320), audio: Some(250), answer: Some(3) }
-}
-
-fn answer_given() -> AnswerGiven {
-    let trace = |byte| TraceParent { trace_id: [byte; 16], span_id: [byte; 8], sampled: true };
-    AnswerGiven {
-        id: id(11),
-        sample: id(6),
-        video: "-0SdAVK79lg".into(),
-        split: Split::Eval,
-        recipe: RecipeName::Misaligned,
-        class_seen: Some("Accordion".into()),
-        classes_heard: vec!["Rain".into()],
-        condition: "misaligned".into(),
-        question: "audio".into(),
-        expected: "Rain".into(),
-        text: Some("rain".into()),
-        problem: None,
-        chosen: Chosen {
-            strict: Some("Rain".into()),
-            first_mentioned: Some("Rain".into()),
-            lenient: Some("Rain".into()),
-        },
-        option_scores: Some(vec![-0.125, -2.25]),
-        yes_probability: None,
-        tokens: tokens(),
-        latency_ms: 1_200,
-        requests: 1,
-        cost_usd: Some(0.001_5),
-        model: "openai:http://localhost:8000/v1#omni".into(),
-        identity: "omni at temperature 0".into(),
-        evaluation: hash(0x50),
-        sample_trace: Some(trace(1)),
-        trace: Some(trace(2)),
-    }
-}
-
-fn refused_answer() -> AnswerGiven {
-    AnswerGiven {
-        recipe: RecipeName::AudioRemoved,
-        classes_heard: vec![],
-        question: "match".into(),
-        expected: "no".into(),
-        text: None,
-        problem: Some("too long".into()),
-        chosen: Chosen::default(),
-        option_scores: None,
-        yes_probability: Some(0.25),
-        tokens: Tokens::default(),
-        requests: 0,
-        cost_usd: None,
-        sample_trace: None,
-        trace: None,
-        ..answer_given()
-    }
 }
