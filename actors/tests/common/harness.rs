@@ -15,6 +15,7 @@ use counterpoint_actors::{
     PipelineError, Tools,
     media::{Media, Parents, PreparedFiles, Sampled},
     pipeline::{self, Offer, Pipeline},
+    planner::Rounds,
     projection::{Projection, Summary},
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
@@ -116,6 +117,7 @@ pub struct Harness {
     pub settings: Settings,
     pub effort: Effort,
     pub fetcher: FetcherSettings,
+    pub rounds: Option<Rounds>,
     rulebook: Arc<curation::Curator>,
 }
 
@@ -134,6 +136,7 @@ impl Harness {
             media: Arc::new(PretendedMedia::default()),
             settings: Settings::default(),
             fetcher: FetcherSettings::default(),
+            rounds: None,
             effort: Effort { workers: 2, max_records: 64, patience_seconds: 5, ..Effort::default() },
             rulebook,
         };
@@ -167,6 +170,7 @@ impl Harness {
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
             judge: None,
+            rounds: None,
         };
         Revision::new(1, &self.settings, contents, BTreeMap::new())
     }
@@ -189,6 +193,7 @@ impl Harness {
             rulebook: Arc::clone(&self.rulebook),
             relations: self.rulebook.clone(),
             plan: Plan::default(),
+            rounds: self.rounds.clone(),
             stages: stages.iter().copied().collect(),
             instance: "test".to_owned(),
             log: Arc::clone(log),

@@ -19,6 +19,12 @@ pub const MEDIA_SAMPLE: &str = "media.sample";
 pub const MODEL_ASK: &str = "model.ask";
 /// A model is asked about the samples of a run: the root of the evaluation's trace.
 pub const EVALUATION: &str = "evaluation";
+/// A training was planned, by a run or by somebody: the root of the training's trace.
+pub const TRAINING_PLAN: &str = "training.plan";
+/// A model is trained: linked to the traces of its samples.
+pub const TRAINING: &str = "training";
+/// A step of a training.
+pub const TRAINING_STEP: &str = "training.step";
 /// The coordinator seals a pool: the root of the pool's trace, linked to the clip that was its last.
 pub const POOL_SEAL: &str = "pool.seal";
 /// The composer plans some samples of a sealed pool.
@@ -31,7 +37,7 @@ pub const RUN_FINISHED: &str = "run.finished";
 pub const REPORT_WRITE: &str = "report.write";
 
 /// Every name, in the order in which a clip meets them.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 15] = [
     CLIP_FOUND,
     STAGE_WORK,
     MEDIA_PREPARE,
@@ -39,6 +45,9 @@ pub const ALL: [&str; 12] = [
     POOL_COMPOSE,
     SAMPLE_COMPOSE,
     MEDIA_COMPOSE,
+    TRAINING_PLAN,
+    TRAINING,
+    TRAINING_STEP,
     EVALUATION,
     MODEL_ASK,
     MEDIA_SAMPLE,

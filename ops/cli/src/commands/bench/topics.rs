@@ -220,6 +220,7 @@ impl Input {
             rulebook: Arc::clone(rulebook),
             relations: rulebook.clone(),
             plan,
+            rounds: None,
             stages: [StageName::Source, StageName::Curator].into(),
             instance: "measured".to_owned(),
             log: Arc::clone(log),
