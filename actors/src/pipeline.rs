@@ -153,7 +153,10 @@ impl Pipeline {
                 let rounds = self.rounds.clone()?;
                 self.begin(stage, process, move || Planner::new(rounds.clone(), fingerprint))
             }
-            StageName::Trainer => self.begin(stage, process, || Trainer),
+            StageName::Trainer => {
+                self.tools.tuition.as_ref()?;
+                self.begin(stage, process, || Trainer)
+            }
             StageName::Reporter => self.begin(stage, process, || Reporter),
             // An evaluation has it, with a model of its own.
             StageName::Evaluator => return None,

@@ -40,6 +40,16 @@ pub struct Rounds {
     pub seed: u64,
 }
 
+impl Rounds {
+    /// Hash of what lies in files beside the settings, or in settings of other stages.
+    pub fn contents(&self) -> ContentHash {
+        let Self { course, request, .. } = self;
+        let SampleRequest { frames_per_second, size, rate } = request;
+        let (base, settings) = (&course.prepared.base, course.settings());
+        ContentHash::of(format!("{base:?} {settings} {frames_per_second} {size} {rate}").as_bytes())
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Planner {
