@@ -11,4 +11,7 @@ mod harness;
 mod prepared;
 mod runs;
 mod source;
+mod training;
+#[path = "../common/tutor.rs"]
+mod tutor;
 mod upgrades;

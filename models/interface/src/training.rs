@@ -2,7 +2,7 @@
 
 use std::{
     error::Error,
-    io, iter,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -234,9 +234,18 @@ impl TrainingError {
     /// Whether a full disk is what kept the training from going on. What was learned up to the last kept state is
     /// kept, so it goes on from there when there is space again.
     pub fn is_full_disk(&self) -> bool {
-        iter::successors(Some(self as &(dyn Error + 'static)), |error| error.source())
-            .filter_map(|cause| cause.downcast_ref::<io::Error>())
-            .any(|cause| matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        let mut cause: Option<&(dyn Error + 'static)> = match self {
+            Self::Base(error) | Self::Diverged(error) | Self::Failed(error) => Some(&**error),
+            error => Some(error),
+        };
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
     }
 }
 

@@ -142,6 +142,7 @@ impl OmniModel {
         decoding: &Decoding,
     ) -> Vec<Result<Answer, AskError>> {
         let started = Instant::now();
+        let _span = tracing::info_span!("model.generate", questions = questions.len()).entered();
         if self.stop.is_set() {
             return questions.iter().map(|_| Err(AskError::Stopped)).collect();
         }
@@ -192,6 +193,7 @@ impl OmniModel {
     /// Answers by the likeliest of some options.
     fn choose(&self, begun: &Begun, question: &Question, options: &[String]) -> Result<Answer, AskError> {
         let started = Instant::now();
+        let _span = tracing::info_span!("model.choose", options = options.len()).entered();
         if self.stop.is_set() {
             return Err(AskError::Stopped);
         }
