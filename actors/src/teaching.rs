@@ -35,11 +35,7 @@ pub struct DataSet {
 impl DataSet {
     /// Of these samples, those that may be learned from: of the train split, and of nothing but classes that
     /// `may_learn` allows.
-    pub fn of(
-        samples: &[SampleComposed],
-        may_learn: impl Fn(&str) -> bool,
-        request: SampleRequest,
-    ) -> Self {
+    pub fn of(samples: &[SampleComposed], may_learn: impl Fn(&str) -> bool, request: SampleRequest) -> Self {
         let is_learned = |sample: &&SampleComposed| {
             sample.split == Split::Train && told_of(sample).all(|class| may_learn(class))
         };

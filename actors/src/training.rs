@@ -104,8 +104,9 @@ impl Wanted {
             ..self.course.planned(self.data_set, self.samples)
         };
         let TrainingPlanned { base_identity, settings, recipes, seed, data_set, folder, .. } = &planned;
-        let detail =
-            format!("asked {base_identity:?} {settings} {recipes:?} {seed:?} {data_set} {folder:?} {attempt}");
+        let detail = format!(
+            "asked {base_identity:?} {settings} {recipes:?} {seed:?} {data_set} {folder:?} {attempt}"
+        );
         let (stage, settings) = (StageName::Planner, Fingerprint::default());
         let id = Cause { stage, transform: 1, settings, inputs: &[], detail: &detail }.id();
         TrainingPlanned { id, ..planned }
@@ -140,7 +141,9 @@ impl AskedTraining {
             message.encode(format::level(&*self.log).await?).map_err(|error| format::refused(&error))?;
         let key = self.planned.id.0.to_vec();
         let headers = Headers { trace, revision: Some(group_of(self.planned.id)), ..Headers::default() };
-        self.log.append(vec![Outgoing { topic: Topic::Trainings, partition: 0, key, value, headers }]).await?;
+        self.log
+            .append(vec![Outgoing { topic: Topic::Trainings, partition: 0, key, value, headers }])
+            .await?;
         self.position().await?.ok_or_else(|| LogError::Unavailable {
             place: Topic::Trainings.to_string(),
             detail: "what was written just now is not there yet".to_owned(),

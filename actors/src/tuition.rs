@@ -194,8 +194,7 @@ impl Tuition {
         let training = Training {
             base: self.base.clone(),
             recipe: Some(settings.path().to_owned()),
-            recipes: recipes
-                .map(|recipes| recipes.iter().map(|recipe| recipe.as_str().to_owned()).collect()),
+            recipes: recipes.map(|recipes| recipes.iter().map(|recipe| recipe.as_str().to_owned()).collect()),
             seed: planned.seed,
             device: self.device.clone(),
             out: self.results.folder(planned.id),
@@ -323,7 +322,8 @@ fn losses(lines: &[u8], object: ContentHash) -> Result<Losses, String> {
     for (number, line) in (1..).zip(lines.split(|byte| *byte == b'\n')).filter(|(_, line)| !line.is_empty()) {
         let Line { loss } =
             serde_json::from_slice(line).map_err(|error| format!("line {number}: {error}"))?;
-        let losses = found.get_or_insert(Losses { steps: 0, first: loss, last: loss, lowest: loss, lines: object });
+        let losses =
+            found.get_or_insert(Losses { steps: 0, first: loss, last: loss, lowest: loss, lines: object });
         losses.steps += 1;
         losses.last = loss;
         losses.lowest = losses.lowest.min(loss);

@@ -113,12 +113,18 @@ fn a_training_that_is_killed_at_any_step_comes_to_equal_losses_and_is_told_once(
     let ended = school.ended();
     let [first, second] = &ended[..] else { panic!("{ended:#?}") };
     assert_eq!(first["content"], second["content"]);
-    assert_eq!((&first["identity"], text(&second["folder"])), (&told["identity"], killed.display().to_string()));
+    assert_eq!(
+        (&first["identity"], text(&second["folder"])),
+        (&told["identity"], killed.display().to_string())
+    );
     for name in ["steps", "first", "last", "lowest"] {
         assert_eq!(first["losses"][name], second["losses"][name], "{name}");
     }
     assert_eq!(first["losses"]["last"].as_f64().unwrap(), losses(&whole).last().unwrap().2);
-    assert_eq!((number(&first["losses"]["steps"]), text(&first["version"])), (70, env!("CARGO_PKG_VERSION").to_owned()));
+    assert_eq!(
+        (number(&first["losses"]["steps"]), text(&first["version"])),
+        (70, env!("CARGO_PKG_VERSION").to_owned())
+    );
 
     // A result that has vanished is made again.
     fs::remove_dir_all(&killed).unwrap();
@@ -135,8 +141,7 @@ fn told_to(collector: &Collector, folder: &Path) {
     let named = |name: &str| spans.iter().filter(|span| span.name == name).collect::<Vec<_>>();
     let (plan, training) = (named(span::TRAINING_PLAN), named(span::TRAINING));
     assert_eq!((plan.len(), training.len(), named(span::TRAINING_STEP).len()), (1, 1, losses(folder).len()));
-    let learned_from: BTreeSet<_> =
-        training[0].links.iter().map(|link| link.trace_id.clone()).collect();
+    let learned_from: BTreeSet<_> = training[0].links.iter().map(|link| link.trace_id.clone()).collect();
     assert!(learned_from.len() >= 2 && !learned_from.contains(&training[0].trace_id), "{training:#?}");
     assert_eq!(training[0].trace_id, plan[0].trace_id);
     assert!(spans.iter().all(|span| span::ALL.contains(&span.name.as_str())), "{spans:#?}");
@@ -158,7 +163,8 @@ fn what_a_model_does_for_a_training_or_an_answer_is_told_in_the_trace_it_is_part
     school.train("tiny", &recipe(&[2], 3), &base).run().done();
     let collector = Collector::start();
     let base = base.display().to_string();
-    let tuning = "recipes = [\"misaligned\"]\nbatch = 2\naccumulation = 1\nlength = { steps = 2 }\n[kind.lora]\n";
+    let tuning =
+        "recipes = [\"misaligned\"]\nbatch = 2\naccumulation = 1\nlength = { steps = 2 }\n[kind.lora]\n";
     let told = school.train(&base, tuning, &tuned).with(["--otlp", &collector.url()]).run().done().json();
     told_to(&collector, &tuned);
     Program::counterpoint(["evaluate", "--conditions", "misaligned", "--model", &text(&told["model"])])

@@ -53,11 +53,7 @@ impl School {
     }
 
     fn data_set(&self, may_learn: impl Fn(&str) -> bool) -> DataSet {
-        DataSet::of(
-            &self.samples(),
-            may_learn,
-            SampleRequest { size: 28, ..SampleRequest::default() },
-        )
+        DataSet::of(&self.samples(), may_learn, SampleRequest { size: 28, ..SampleRequest::default() })
     }
 
     /// The data set to be learned from, with the result in a folder of this name.
@@ -330,9 +326,8 @@ fn a_round_is_planned_for_every_so_many_new_samples_and_learns_from_all_there_ar
     let rounds = planned(&memory);
     assert!(rounds.len() >= 3, "{rounds:?}");
     let store = harness.tools(&memory).store;
-    let data_set = |object: ContentHash| -> DataSet {
-        serde_json::from_slice(&store.get(object).unwrap()).unwrap()
-    };
+    let data_set =
+        |object: ContentHash| -> DataSet { serde_json::from_slice(&store.get(object).unwrap()).unwrap() };
     let mut before = BTreeSet::new();
     for (number, round) in (1..).zip(&rounds) {
         assert_eq!((round.round, round.samples), (Some(number), u64::from(number) * EVERY));
@@ -357,7 +352,8 @@ fn a_round_is_planned_for_every_so_many_new_samples_and_learns_from_all_there_ar
     tutor.errors.lock().push_back(TrainingError::Diverged(said("the loss is NaN")));
     let outcomes = harness.run_rounds(&disk);
     assert_eq!(planned(&disk), rounds);
-    let failed: Vec<_> = rounds.iter().map(|round| matches!(outcomes[&round.id], Outcome::Failed(_))).collect();
+    let failed: Vec<_> =
+        rounds.iter().map(|round| matches!(outcomes[&round.id], Outcome::Failed(_))).collect();
     assert_eq!(failed.iter().filter(|failed| **failed).count(), 1, "{failed:?}");
     assert!(failed[0], "the first one is taught first");
 }

@@ -130,11 +130,7 @@ impl Course {
     }
 
     /// Reads settings of a training that begins with such a base.
-    fn parse(
-        base: &Base,
-        name: &str,
-        text: &str,
-    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    fn parse(base: &Base, name: &str, text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let from_nothing = *base == Base::Nothing;
         let wrong = |source| CourseError::Toml { name: name.to_owned(), source: Box::new(source) };
         let has_parts = text.parse::<toml::Table>().map_err(wrong)?.contains_key("parts");

@@ -79,11 +79,7 @@ impl OmniModel {
             Ok::<_, counterpoint_omni::inputs::tokenizer::TokenizerError>(ids)
         };
         let (yes, no) = (first(["Yes", "yes", " Yes", " yes"])?, first(["No", "no", " No", " no"])?);
-        let facts = ModelFacts {
-            name: called(name),
-            identity: named,
-            input: ModelInput::FramesAndSound,
-        };
+        let facts = ModelFacts { name: called(name), identity: named, input: ModelInput::FramesAndSound };
         Ok(Self {
             facts,
             model,

@@ -299,9 +299,8 @@ fn what_a_training_begins_with_is_looked_at_without_training() {
     let small = SMALL.replace("steps = 60", "steps = 2");
     let base = folder.path().join("base");
     let (trained, _) = learn(&training(Base::Nothing, &small, &base));
-    let model = |checkpoint: &Path| {
-        Base::Model(LocalModel { checkpoint: checkpoint.to_owned(), adapter: None })
-    };
+    let model =
+        |checkpoint: &Path| Base::Model(LocalModel { checkpoint: checkpoint.to_owned(), adapter: None });
     let found = prepare(&model(&base), Some(Path::new("tiny-tuning"))).unwrap();
     assert_eq!((found.recipe.as_str(), found.base), ("tiny-tuning", Some(trained.identity)));
     assert!(found.settings.contains("all-linear"), "{}", found.settings);

@@ -10,7 +10,8 @@ use counterpoint_actors::{
     s3::S3Settings,
     settings::{
         ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings,
-        FollowSettings, GateSettings, ProberSettings, SettingError, Settings, SourceSettings, TrainerSettings,
+        FollowSettings, GateSettings, ProberSettings, SettingError, Settings, SourceSettings,
+        TrainerSettings,
     },
 };
 use counterpoint_models::LocalSettings;

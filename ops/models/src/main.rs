@@ -6,8 +6,8 @@ use anyhow::Context as _;
 use counterpoint_cli::{Examined, LocalModels};
 use counterpoint_local::{OmniModel, prepare, train};
 use counterpoint_models::{
-    Base, LocalModel, LocalSettings, Material, Model, ModelError, Prepared, Progress, Stop, Trained, Training,
-    TrainingError, Tutor,
+    Base, LocalModel, LocalSettings, Material, Model, ModelError, Prepared, Progress, Stop, Trained,
+    Training, TrainingError, Tutor,
 };
 use counterpoint_omni::{
     Checkpoint, ThinkerConfig, device, forward_file, lora_losses, merge,

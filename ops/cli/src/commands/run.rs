@@ -31,7 +31,9 @@ use super::asking;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, RevisionChoice, RunModels, check_store, log_flags, open_log, plan, tools, workers},
+    context::{
+        Classification, RevisionChoice, RunModels, check_store, log_flags, open_log, plan, tools, workers,
+    },
     local::LocalModels,
     output::{Failure, Outcome, print, print_json, say, thousands},
     page::ReportPage,

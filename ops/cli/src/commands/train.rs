@@ -36,12 +36,7 @@ use crate::{
     progress::{INTERRUPTED, LINE_EVERY, Screen},
 };
 
-pub fn run(
-    arguments: &Train,
-    common: &Common,
-    screen: &Screen,
-    local: &'static dyn LocalModels,
-) -> Outcome {
+pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &'static dyn LocalModels) -> Outcome {
     let config = Config::load(common)?;
     let base = match &arguments.model {
         TrainedModel::Tiny => Base::Nothing,

@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use counterpoint_messages::*;
 
 use self::models::{
-    answer_given, asked_training, checkpoint_saved, clip_probed, refused_answer, training_failed, training_revision,
-    training_round,
+    answer_given, asked_training, checkpoint_saved, clip_probed, refused_answer, training_failed,
+    training_revision, training_round,
 };
 
 /// What a golden file of this version reads as today: for an older version the same messages with the
@@ -90,9 +90,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
         MessageKind::AnswerGiven => vec![answer_given().into(), refused_answer().into()],
         MessageKind::TrainingPlanned => vec![training_round().into(), asked_training().into()],
         MessageKind::CheckpointSaved => vec![checkpoint_saved().into()],
-        MessageKind::TrainingFailed => {
-            TrainingFault::ALL.map(|reason| training_failed(reason).into()).into()
-        }
+        MessageKind::TrainingFailed => TrainingFault::ALL.map(|reason| training_failed(reason).into()).into(),
     }
 }
 

@@ -17,10 +17,7 @@ use crate::{args::Common, commands::asking::RATE, config::Config, local::LocalMo
 const CHECKPOINTS: &str = "checkpoints";
 
 /// The rounds, where the settings name a model to begin with.
-pub fn rounds(
-    config: &Config,
-    local: Option<&'static dyn LocalModels>,
-) -> Result<Option<Rounds>, Failure> {
+pub fn rounds(config: &Config, local: Option<&'static dyn LocalModels>) -> Result<Option<Rounds>, Failure> {
     let Some(name) = &config.trainer.base else { return Ok(None) };
     let wrong = |problem: &str| Failure::usage(format!("setting trainer.base is {name}: {problem}"));
     let base = match name.as_str() {
