@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic};
+use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic, TrainingFault};
 use opentelemetry::KeyValue;
 
 use crate::metric::{MetricName, record};
@@ -342,6 +342,57 @@ impl Event for ActorRebuilt {
     }
 }
 
+/// A training took a step.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingStep {
+    /// Mean surprise of a token of the answers in nats, before the step.
+    pub loss: f64,
+    /// Rate of the step.
+    pub rate: f64,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+impl Event for TrainingStep {
+    const METRICS: &'static [MetricName] = &[
+        MetricName::TrainingSteps,
+        MetricName::TrainingLoss,
+        MetricName::TrainingRate,
+        MetricName::TrainingStepDuration,
+    ];
+
+    fn emit(self) {
+        let stage = at(StageName::Trainer);
+        record(MetricName::TrainingSteps, 1.0, &stage);
+        record(MetricName::TrainingLoss, self.loss, &stage);
+        record(MetricName::TrainingRate, self.rate, &stage);
+        record(MetricName::TrainingStepDuration, self.duration.as_secs_f64(), &stage);
+    }
+}
+
+/// A training came to its end.
+#[derive(Debug, Clone, Copy)]
+pub struct TrainingEnded<'a> {
+    /// Why it has no result; `None` if it has one.
+    pub fault: Option<TrainingFault>,
+    /// Where its result lies, or what happened, for people.
+    pub said: &'a str,
+}
+
+impl Event for TrainingEnded<'_> {
+    const METRICS: &'static [MetricName] = &[MetricName::TrainingsEnded];
+
+    fn emit(self) {
+        let [stage] = at(StageName::Trainer);
+        let outcome = self.fault.map_or("saved", TrainingFault::as_str);
+        record(MetricName::TrainingsEnded, 1.0, &[stage, KeyValue::new("outcome", outcome)]);
+        match self.fault {
+            None => tracing::info!(folder = self.said, "training ended"),
+            Some(_) => tracing::warn!(outcome, reason = self.said, "training ended without a result"),
+        }
+    }
+}
+
 /// Telemetry that will not reach the collector. Writes no log line: whoever sees the cause does, once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExportDropped {
@@ -453,6 +504,8 @@ mod tests {
         recorder.check(WorkerReplaced { reason: "crashed" });
         recorder.check(LeaseWaiting { stage, holder: "process 7" });
         recorder.check(ActorRebuilt { stage, generation: 1 });
+        recorder.check(TrainingStep { loss: 2.5, rate: 1e-3, duration });
+        recorder.check(TrainingEnded { fault: Some(TrainingFault::OneClass), said: "one class" });
         recorder.check(ExportDropped { signal: "traces", cause: "queue_full", count: 5 });
         let all: BTreeSet<_> = crate::catalogue().map(|metric| metric.name).collect();
         assert_eq!(recorder.seen, all);
