@@ -122,7 +122,7 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         causal: bool,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        attend(query, key, value, None, causal, scale)
+        attend::<B, C>(query, key, value, None, causal, scale)
     }
 
     /// The mask itself is not followed: it hides, and is nothing that is learned.
@@ -133,7 +133,7 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         mask: Followed<B, C>,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        attend(query, key, value, Some(mask.into_primitive()), false, scale)
+        attend::<B, C>(query, key, value, Some(mask.into_primitive()), false, scale)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The operations that most of the time is spent in, as libtorch's own fused ones, with derivatives.
 //!
 //! burn's general operations would do, at a price: its product takes weights transposed and adds biases in a second
-//! pass, its SiLU is two operations that each remember their result, and its attention, when differentiated, keeps every score. Here attention keeps one number per query and
-//! head instead (the logarithm of its sum) and computes the rest again (FlashAttention, arXiv 2205.14135).
+//! pass, its SiLU is two operations that each remember their result, and its attention, when differentiated, keeps
+//! every score. Here attention keeps one number per query and head instead (the logarithm of its sum) and computes the
+//! rest again (FlashAttention, arXiv 2205.14135).
 
 #![expect(deprecated, reason = "libtorch is what the models are measured on; see `device`")]
 

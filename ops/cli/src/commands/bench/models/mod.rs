@@ -292,7 +292,7 @@ mod tests {
     #[test]
     fn outcomes_that_differ_in_a_text_a_number_or_a_count_do_not_hold() {
         let whole = outcome(&["Cat", "Rain"], &[0.5, 200.0]);
-        let holds = |theirs: &Outcome| compared(&[whole.clone()], &[theirs.clone()]).1;
+        let holds = |theirs: &Outcome| compared(std::slice::from_ref(&whole), std::slice::from_ref(theirs)).1;
         assert!(holds(&whole));
         assert!(holds(&outcome(&["Cat", "Rain"], &[0.5001, 200.1])), "numbers are near enough");
         for other in [
@@ -304,7 +304,10 @@ mod tests {
         ] {
             assert!(!holds(&other), "{other:?}");
         }
-        assert!(!compared(&[whole.clone()], &[whole.clone(), whole]).1, "another number of turns");
+        assert!(
+            !compared(std::slice::from_ref(&whole), &[whole.clone(), whole]).1,
+            "another number of turns"
+        );
         assert!(!compared(&[Outcome::default()], &[Outcome::default()]).1, "nothing was compared");
     }
 }
