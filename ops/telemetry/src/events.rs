@@ -3,11 +3,14 @@
 //!
 //! Labels hold values from closed sets only (stages, reasons, recipes); free text goes to the log.
 
+mod training;
+
 use std::time::Duration;
 
-use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic, TrainingFault};
+use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic};
 use opentelemetry::KeyValue;
 
+pub use self::training::{TrainingEnded, TrainingStep};
 use crate::metric::{MetricName, record};
 
 /// Something that happened and is worth a metric.
@@ -342,57 +345,6 @@ impl Event for ActorRebuilt {
     }
 }
 
-/// A training took a step.
-#[derive(Debug, Clone, Copy)]
-pub struct TrainingStep {
-    /// Mean surprise of a token of the answers in nats, before the step.
-    pub loss: f64,
-    /// Rate of the step.
-    pub rate: f64,
-    /// How long it took.
-    pub duration: Duration,
-}
-
-impl Event for TrainingStep {
-    const METRICS: &'static [MetricName] = &[
-        MetricName::TrainingSteps,
-        MetricName::TrainingLoss,
-        MetricName::TrainingRate,
-        MetricName::TrainingStepDuration,
-    ];
-
-    fn emit(self) {
-        let stage = at(StageName::Trainer);
-        record(MetricName::TrainingSteps, 1.0, &stage);
-        record(MetricName::TrainingLoss, self.loss, &stage);
-        record(MetricName::TrainingRate, self.rate, &stage);
-        record(MetricName::TrainingStepDuration, self.duration.as_secs_f64(), &stage);
-    }
-}
-
-/// A training came to its end.
-#[derive(Debug, Clone, Copy)]
-pub struct TrainingEnded<'a> {
-    /// Why it has no result; `None` if it has one.
-    pub fault: Option<TrainingFault>,
-    /// Where its result lies, or what happened, for people.
-    pub said: &'a str,
-}
-
-impl Event for TrainingEnded<'_> {
-    const METRICS: &'static [MetricName] = &[MetricName::TrainingsEnded];
-
-    fn emit(self) {
-        let [stage] = at(StageName::Trainer);
-        let outcome = self.fault.map_or("saved", TrainingFault::as_str);
-        record(MetricName::TrainingsEnded, 1.0, &[stage, KeyValue::new("outcome", outcome)]);
-        match self.fault {
-            None => tracing::info!(folder = self.said, "training ended"),
-            Some(_) => tracing::warn!(outcome, reason = self.said, "training ended without a result"),
-        }
-    }
-}
-
 /// Telemetry that will not reach the collector. Writes no log line: whoever sees the cause does, once.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ExportDropped {
@@ -417,6 +369,7 @@ impl Event for ExportDropped {
 mod tests {
     use std::collections::BTreeSet;
 
+    use counterpoint_messages::TrainingFault;
     use opentelemetry::metrics::MeterProvider;
     use opentelemetry_sdk::metrics::{
         InMemoryMetricExporter, InMemoryMetricExporterBuilder, SdkMeterProvider, Temporality,
