@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::settings::Settings;
 
+/// What the judge's answers depend on, among the settings of its stage.
+const JUDGE_IDENTITY: &str = "identity";
+
 /// Version of each stage's transform: raised when the same input and settings give other results.
 fn transform(stage: StageName) -> u32 {
     match stage {
@@ -61,6 +64,26 @@ impl Revision {
     /// A revision as it was declared.
     pub fn of(declared: RevisionDeclared) -> Self {
         Self { declared }
+    }
+
+    /// The settings that it was declared with. Which files rules and plan came from is not among them: their contents
+    /// are, as objects.
+    ///
+    /// # Errors
+    /// They are not settings of this release.
+    pub fn settings(&self) -> Result<Settings, serde_json::Error> {
+        let mut groups = serde_json::Map::new();
+        for stage in [StageName::Source, StageName::Decoder, StageName::Prober, StageName::Gate] {
+            let Some(declared) = self.declared.settings.get(stage.as_str()) else { continue };
+            let fields = declared.iter().filter(|(name, _)| *name != JUDGE_IDENTITY);
+            let fields = fields.map(|(name, text)| (name.clone(), unflat(name, text)));
+            groups.insert(stage.as_str().to_owned(), Value::Object(fields.collect()));
+        }
+        let composer = self.declared.settings.get(StageName::Composer.as_str());
+        if let Some(seed) = composer.and_then(|settings| settings.get("seed")) {
+            groups.insert("seed".to_owned(), unflat("seed", seed));
+        }
+        serde_json::from_value(Value::Object(groups))
     }
 
     /// Fingerprint of a stage. That of the fetcher stands apart: no setting changes what it brings, which
@@ -189,7 +212,7 @@ fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMa
     .collect();
     if prober.judge.is_some() {
         let mut settings = flat(prober);
-        settings.extend(contents.judge.map(|judge| ("identity".to_owned(), judge.to_string())));
+        settings.extend(contents.judge.map(|judge| (JUDGE_IDENTITY.to_owned(), judge.to_string())));
         by_stage.insert(StageName::Prober.as_str().to_owned(), settings);
     }
     by_stage
@@ -207,6 +230,13 @@ fn flat(settings: &impl serde::Serialize) -> BTreeMap<String, String> {
             .collect(),
         _ => BTreeMap::new(),
     }
+}
+
+/// A field as [`flat`] wrote it. Texts that look like numbers are numbers, apart from the name of a judge, which may be
+/// anything.
+fn unflat(name: &str, text: &str) -> Value {
+    let plain = || Value::String(text.to_owned());
+    if name == "judge" { plain() } else { serde_json::from_str(text).unwrap_or_else(|_| plain()) }
 }
 
 #[cfg(test)]
@@ -233,6 +263,20 @@ mod tests {
         }
         assert_eq!(after.differences(&before), ["gate.motion_min was 0.0005, is 0.25"]);
         assert!(!after.is_same_as(&before));
+    }
+
+    #[test]
+    fn the_settings_of_a_revision_are_those_that_it_was_declared_with() {
+        let mut settings = Settings { seed: 7, ..Settings::default() };
+        settings.decoder.size = 56;
+        settings.decoder.short_eval = counterpoint_core::media_job::ShortClips::Reject;
+        settings.gate.motion_min = 0.25;
+        settings.source.extensions = vec!["mp4".to_owned()];
+        let declared = |settings: &Settings| Revision::new(1, settings, CONTENTS, BTreeMap::new()).settings();
+        assert_eq!(declared(&settings).unwrap(), settings);
+        settings.prober.judge = Some("17".to_owned());
+        settings.prober.suffix = true;
+        assert_eq!(declared(&settings).unwrap(), settings);
     }
 
     #[test]

@@ -26,5 +26,5 @@ pub use settings::LocalSettings;
 pub use stop::Stop;
 pub use thread::{Ask, ModelThread};
 pub use training::{
-    Base, LearnedStep, Lesson, Material, Progress, Trained, Training, TrainingError, UnknownKind,
+    Base, Exam, LearnedStep, Lesson, Marks, Material, Progress, Trained, Training, TrainingError, UnknownKind,
 };

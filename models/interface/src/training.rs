@@ -36,6 +36,20 @@ pub trait Material: Sync {
 
     /// Every text that a model trained from nothing should have words for.
     fn texts(&self) -> Vec<String>;
+
+    /// What the training is watched by, if by anything.
+    fn exam(&self) -> Option<&dyn Exam> {
+        None
+    }
+}
+
+/// Held-out clips by which a training is watched: nothing is learned from them, and nothing is decided by them.
+pub trait Exam: Sync {
+    /// The clips, in their order, or why one cannot be read.
+    fn clips(&self) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_>;
+
+    /// Questions on a clip by its number, the first is 0, each with the name under which answers to such are counted.
+    fn questions(&self, number: usize) -> Vec<(String, Lesson)>;
 }
 
 /// A kind of question that nothing is known of.
@@ -103,6 +117,21 @@ pub struct LearnedStep {
     pub loss: f64,
     /// Rate.
     pub lr: f64,
+}
+
+/// How a model did at a step in the questions of one name: a line of `exams.jsonl` beside the losses.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Part of the training, the first is 1.
+    pub part: usize,
+    /// Steps of the part that were taken before.
+    pub step: u64,
+    /// Name of the questions.
+    pub asked: String,
+    /// Questions answered word for word.
+    pub right: u64,
+    /// All of them.
+    pub of: u64,
 }
 
 /// What a training came to.

@@ -21,7 +21,11 @@ use counterpoint_omni::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Lessons, OmniModel, lessons::Part};
+use crate::{
+    Lessons, OmniModel,
+    exams::{self, Sheet},
+    lessons::Part,
+};
 
 /// Settings that are built in, by name.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -208,16 +212,17 @@ impl School<'_> {
         texts.extend([SYSTEM, "system user assistant"].map(str::to_owned));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let json = tiny::learn(&texts, TINY_VOCABULARY).map_err(failed)?;
-        let tokenizer = Tokenizer::from_json(&json, Path::new("tokenizer.json")).map_err(failed)?;
+        let tokenizer = || Tokenizer::from_json(&json, Path::new("tokenizer.json")).map_err(failed);
         let device = omni::device(&self.training.device).map_err(failed)?;
-        let config = self.course.tiny.thinker(&tokenizer).map_err(failed)?;
-        let (taken, clips) = self.take(Lessons::featured(tokenizer, config.clone(), &device))?;
+        let config = self.course.tiny.thinker(&tokenizer()?).map_err(failed)?;
+        let (taken, clips) = self.take(Lessons::featured(tokenizer()?, config.clone(), &device))?;
+        let sheet = self.sheet(|| Ok(Lessons::featured(tokenizer()?, config.clone(), &device)))?;
         let seed = self.course.parts.first().map_or(0, |part| part.seed);
         let mut model = Model::from_nothing(config, seed, &device).map_err(failed)?;
         let identity = format!("{:?} {}", self.course.tiny, blake3::hash(json.as_bytes()));
         for part in 0..self.course.parts.len() {
             let mut trainer = self.trainer(part, model, "tiny", &identity, &taken)?;
-            self.learn(part, &mut trainer)?;
+            self.learn(part, &mut trainer, sheet.as_ref())?;
             model = trainer.finish().map_err(failed)?;
         }
         if !self.training.out.exists() {
@@ -232,10 +237,12 @@ impl School<'_> {
         let opened = opened.map_err(failed)?;
         let lessons = Lessons::embedded(&opened, &self.working.join("embeddings")).map_err(failed)?;
         let (taken, clips) = self.take(lessons)?;
+        let folder = self.working.join("exam");
+        let sheet = self.sheet(|| Lessons::embedded(&opened, &folder).map_err(failed))?;
         let name = base.checkpoint.display().to_string();
         let (network, identity) = (opened.network().clone(), opened.facts().identity.clone());
         let mut trainer = self.trainer(0, network, &name, &identity, &taken)?;
-        self.learn(0, &mut trainer)?;
+        self.learn(0, &mut trainer, sheet.as_ref())?;
         if !self.training.out.exists() {
             trainer.adapter().map_err(failed)?.write(&self.training.out).map_err(failed)?;
         }
@@ -274,6 +281,16 @@ impl School<'_> {
         Ok(((Arc::new(lessons), added), of))
     }
 
+    /// The questions that the training is watched by, if any part wants to be.
+    fn sheet(
+        &self,
+        lessons: impl FnOnce() -> Result<Lessons, TrainingError>,
+    ) -> Result<Option<Sheet>, TrainingError> {
+        let is_wanted = self.course.parts.iter().any(|part| part.exams > 0);
+        let Some(exam) = self.material.exam().filter(|_| is_wanted) else { return Ok(None) };
+        Sheet::take(lessons()?, exam).map(Some).map_err(TrainingError::Failed)
+    }
+
     fn trainer(
         &self,
         part: usize,
@@ -293,11 +310,23 @@ impl School<'_> {
     }
 
     /// Takes all steps of a part.
-    fn learn(&mut self, part: usize, trainer: &mut Trainer<Part>) -> Result<(), TrainingError> {
+    fn learn(
+        &mut self,
+        part: usize,
+        trainer: &mut Trainer<Part>,
+        sheet: Option<&Sheet>,
+    ) -> Result<(), TrainingError> {
+        let recipe = self.course.parts[part].clone();
+        let mut watched = sheet.map(|sheet| sheet.begin(part + 1, &self.folder(part), trainer.done()));
         loop {
             if self.training.stop.is_set() {
                 trainer.keep().map_err(failed)?;
                 return Err(TrainingError::Stopped { step: trainer.done(), of: trainer.total() });
+            }
+            if let Some(watched) = &mut watched
+                && recipe.is_exam_due(trainer.done(), trainer.total())
+            {
+                watched.hold(trainer).map_err(TrainingError::Failed)?;
             }
             let Some(step) = trainer.step().map_err(failed)? else { return Ok(()) };
             let omni::Step { step, loss, lr, .. } = step;
@@ -352,6 +381,11 @@ impl School<'_> {
             written.map_err(|source| unusable(&path, source))
         };
         write(LOSSES, losses.as_bytes())?;
+        let marks = (0..self.course.parts.len()).map(|part| exams::kept(&self.folder(part)));
+        let marks: String = marks.collect();
+        if !marks.is_empty() {
+            write(exams::FILE, marks.as_bytes())?;
+        }
         // Last: a result that has it is complete.
         write(FACTS, &serde_json::to_vec_pretty(&facts).map_err(failed)?)?;
         fs::remove_dir_all(&self.working).map_err(|source| unusable(&self.working, source))?;

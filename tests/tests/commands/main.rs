@@ -4,7 +4,9 @@
 
 mod bench;
 mod classes;
+mod desk;
 mod evaluation;
+mod experiments;
 mod looking;
 mod media;
 mod revisions;

@@ -59,6 +59,26 @@ impl Answers {
     }
 }
 
+impl Answers {
+    /// Of each sequence, whether its answer is what a greedy model would say: every token of it is the likeliest one
+    /// after those before.
+    pub fn are_said(&self, model: &Model, states: Tensor<3>) -> Vec<bool> {
+        let [count, longest, width] = states.dims();
+        let rows = Tensor::<1, Int>::from_data(TensorData::from(self.before.as_slice()), &states.device());
+        let states = states.reshape([count * longest, width]).select(0, rows);
+        let likeliest = model.logits(states).argmax(1).to_data().convert::<i64>();
+        let likeliest = likeliest.try_into_vec::<i64>().unwrap_or_default();
+        let mut are_said = vec![true; count];
+        for (place, (before, wanted)) in self.before.iter().zip(&self.wanted).enumerate() {
+            let row = usize::try_from(*before).unwrap_or_default() / longest.max(1);
+            if let Some(is_said) = are_said.get_mut(row) {
+                *is_said &= likeliest.get(place) == Some(wanted);
+            }
+        }
+        are_said
+    }
+}
+
 impl Model {
     /// The loss of a batch whose embeddings are there: the mean surprise of a token.
     pub fn loss(

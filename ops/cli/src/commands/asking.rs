@@ -124,7 +124,7 @@ impl Subject {
     }
 
     /// Classes of all samples, in the order of the alphabet.
-    fn classes_found(&self) -> Vec<String> {
+    pub fn classes_found(&self) -> Vec<String> {
         let named = self.samples.iter().flat_map(|sample| {
             let parents = sample.parents.iter().map(|parent| &parent.class);
             sample.class_seen.iter().chain(&sample.classes_heard).chain(parents)

@@ -28,17 +28,7 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &dyn Loca
     let config = Config::load(common)?;
     let base = match &arguments.model {
         TrainedModel::Tiny => Base::Nothing,
-        TrainedModel::Model(ModelName::Local(model)) if model.adapter.is_none() => Base::Model(model.clone()),
-        TrainedModel::Model(ModelName::Local(_)) => {
-            return Err(Failure::usage(
-                "a model with an adapter cannot get another one: merge them first, by `counterpoint model merge`",
-            ));
-        }
-        TrainedModel::Model(ModelName::Remote(_)) => {
-            return Err(Failure::usage(
-                "a model behind a network cannot be trained here: name a checkpoint folder",
-            ));
-        }
+        TrainedModel::Model(model) => tunable(model)?,
     };
     let recipes: Vec<String> = arguments.recipes.iter().map(|recipe| recipe.as_str().to_owned()).collect();
     let training = Training {
@@ -67,6 +57,19 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &dyn Loca
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A model as what a tuning begins with.
+pub fn tunable(model: &ModelName) -> Result<Base, Failure> {
+    match model {
+        ModelName::Local(model) if model.adapter.is_none() => Ok(Base::Model(model.clone())),
+        ModelName::Local(_) => Err(Failure::usage(
+            "a model with an adapter cannot get another one: merge them first, by `counterpoint model merge`",
+        )),
+        ModelName::Remote(_) => {
+            Err(Failure::usage("a model behind a network cannot be trained here: name a checkpoint folder"))
+        }
+    }
 }
 
 /// Trains with progress on the screen; nothing if it was interrupted.
@@ -115,7 +118,7 @@ pub fn learn(
 }
 
 /// The classes of a file, one a line.
-fn classes(path: &Path) -> Result<BTreeSet<String>, Failure> {
+pub fn classes(path: &Path) -> Result<BTreeSet<String>, Failure> {
     let text = read("classes", path)?;
     let names: BTreeSet<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();

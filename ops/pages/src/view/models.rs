@@ -1,11 +1,10 @@
 mod curves;
 mod finding;
-mod published;
 
 use counterpoint_messages::RecipeName;
 use serde::Serialize;
 
-use super::Figure;
+use super::{Figure, published::published};
 use crate::{
     PageError,
     format::{count, counted, interval, percent, points, share, spaced},
@@ -193,7 +192,7 @@ fn row(models: &Models, condition: &str, question: &str) -> Row {
         after: after.as_ref().map(accuracy),
         difference,
         difference_interval: change.map(|change| ends(change.interval)).unwrap_or_default(),
-        published: published::published(condition, question).map(|published| PublishedRow {
+        published: published(condition, question).map(|published| PublishedRow {
             place: published.place,
             before: share(published.before),
             after: share(published.after),
@@ -307,6 +306,6 @@ fn asked(name: &'static str, evaluation: &Evaluation) -> EvaluationRow {
 }
 
 /// The beginning of an id, which is enough to find the whole of it.
-fn short(id: &str) -> String {
+pub(super) fn short(id: &str) -> String {
     id.chars().take(SHORT).collect()
 }
