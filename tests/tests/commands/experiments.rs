@@ -1,6 +1,6 @@
 //! The paper's experiments on models that are files of answers, whose results are known beforehand.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, ffi::OsStr, fs, path::Path};
 
 use counterpoint_tests::{check_report, out::text, program::Program, workplace::CLASSES};
 use serde_json::{Value, json};
@@ -135,7 +135,7 @@ fn a_repair_is_parted_by_whether_tuning_learned_from_the_classes() {
     assert_eq!(seen, learned.iter().map(|class| (*class).to_owned()).collect());
     assert!(desk.out().text("report.html").contains("published, Table 3"));
 
-    // What cannot be is told with what to do, before anything is asked.
+    // What cannot be is told with what to do.
     let records = desk.out().records()["answers"];
     fs::write(&list, "Cat\nDog\n").unwrap();
     cross().with(["--half", &half]).run().ended_with(2, &["no samples of class Dog", "Accordion, Bird, Cat"]);
@@ -153,4 +153,100 @@ fn a_repair_is_parted_by_whether_tuning_learned_from_the_classes() {
     let asked = 2 * desk.samples("eval", &["aligned", "mixup"]).len() as u64;
     let known = 2 * desk.samples("eval", &["aligned"]).len() as u64;
     assert_eq!(desk.out().records()["answers"], records + asked - known);
+}
+
+/// A model of a few thousand numbers that learns next to nothing.
+const BASE: &str = r#"
+tiny = { width = 48, layers = 2, tower_width = 32, tower_layers = 1 }
+
+[[parts]]
+kind = "full"
+recipes = ["aligned", "audio_removed"]
+rate = 1e-3
+batch = 4
+accumulation = 1
+length = { steps = 2 }
+exams = 0
+"#;
+
+const TUNING: &str = r#"
+rate = 4e-3
+batch = 4
+accumulation = 1
+length = { steps = 3 }
+exams = 3
+
+[kind.lora]
+targets = "all-linear"
+"#;
+
+#[test]
+fn a_second_tuning_learns_from_half_of_the_classes_by_the_settings_of_the_first() {
+    let desk = Desk::new();
+    let (base, tuned, half) =
+        (desk.path("out/models/base"), desk.path("out/models/tuned"), desk.path("out/models/cross-class"));
+    let train = |model: &Path, recipe: &str, out: &Path| {
+        let file = desk.path("recipe.toml");
+        fs::write(&file, recipe).unwrap();
+        let program = Program::counterpoint(["train", "--model"]).with([model]);
+        program
+            .with([
+                "--recipe".into(),
+                file,
+                "--samples".into(),
+                desk.path("out"),
+                "--out".into(),
+                out.to_owned(),
+            ])
+            .run()
+            .done();
+    };
+    train("tiny".as_ref(), BASE, &base);
+    train(&base, TUNING, &tuned);
+    let facts = |folder: &Path| -> Value {
+        serde_json::from_str(&fs::read_to_string(folder.join("training.json")).unwrap()).unwrap()
+    };
+
+    // Two classes of which there is a conflict to learn from.
+    let conflict = &desk.samples("train", &["misaligned"])[0];
+    let learned = ["class_seen", "class_heard"].map(|part| text(&conflict[part]));
+    let list = desk.path("learned.txt");
+    fs::write(&list, learned.join("\n")).unwrap();
+    let cross = |more: [&OsStr; 2]| {
+        Program::counterpoint(["experiment", "cross-class", "--json", "--samples"])
+            .with([desk.path("out")])
+            .with(more)
+    };
+    let by_list = || cross(["--classes".as_ref(), list.as_os_str()]);
+    let found = by_list().run().done().json();
+    assert!(text(&found["models"][1]["model"]).ends_with("models/cross-class"), "{}", found["models"]);
+    assert_eq!(facts(&half)["course"], facts(&tuned)["course"]);
+    let is_learned = |class: &Value| learned.iter().any(|learned| class == learned);
+    let to_learn = desk.samples("train", &["aligned", "misaligned"]);
+    let to_learn = to_learn
+        .iter()
+        .filter(|sample| is_learned(&sample["class_seen"]) && is_learned(&sample["class_heard"]));
+    assert_eq!(facts(&half)["clips"].as_u64(), Some(to_learn.count() as u64));
+    let notes = found["notes"].to_string();
+    assert!(notes.contains("The base model had learned from all classes before."), "{notes}");
+    let marks = fs::read_to_string(half.join("exams.jsonl")).unwrap();
+    let steps: Vec<u64> = marks
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|marks| marks["asked"] == "audio")
+        .map(|marks| marks["step"].as_u64().unwrap())
+        .collect();
+    assert_eq!(steps, [0, 1, 2, 3]);
+    assert!(!base.join("exams.jsonl").exists(), "its settings want none");
+    assert!(desk.out().text("report.html").contains("The sound of conflicts, cross-class model"));
+
+    // Again, nothing is learned or asked; other classes are not mistaken for these.
+    let answers = desk.out().records()["answers"];
+    assert_eq!((by_list().run().done().json(), desk.out().records()["answers"]), (found, answers));
+    let others = CLASSES
+        .iter()
+        .map(|(class, _)| *class)
+        .filter(|class| !learned.iter().any(|learned| learned == class));
+    fs::write(&list, others.collect::<Vec<_>>().join("\n")).unwrap();
+    by_list().run().ended_with(2, &["was begun with other classes", &learned[0], "--classes"]);
 }
