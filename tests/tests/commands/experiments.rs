@@ -114,11 +114,10 @@ fn a_repair_is_parted_by_whether_tuning_learned_from_the_classes() {
     let found = cross().with(["--half", &half, "--json"]).run().done().json();
     let misaligned = desk.samples("eval", &["misaligned"]);
     for (group, classes_learned, after) in [("seen", 2, 1.0), ("mixed", 1, 0.0), ("unseen", 0, 0.0)] {
-        let parts = |sample: &&Value| ["class_seen", "class_heard"].map(|part| is_learned(sample, part));
-        let n = misaligned
-            .iter()
-            .filter(|sample| parts(sample).iter().filter(|is| **is).count() == classes_learned)
-            .count();
+        let of_learned = |sample: &Value| {
+            ["class_seen", "class_heard"].into_iter().filter(|part| is_learned(sample, *part)).count()
+        };
+        let n = misaligned.iter().filter(|&sample| of_learned(sample) == classes_learned).count();
         if n > 0 {
             let found = line(&found, Some(group), "misaligned", "audio");
             assert_eq!(

@@ -47,6 +47,12 @@ pub fn run(
 ) -> Outcome {
     let config = Config::load(common)?;
     let (name, compared) = (wanted.name(), wanted.compared());
+    if !compared.samples.is_dir() {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "{} is no folder: give the output folder of a run by --samples",
+            compared.samples.display()
+        )));
+    }
     let bench = Bench { name, out: &compared.samples, config: &config, common, screen, local };
     let found = match wanted {
         Wanted::CrossClass(cross) => bench.cross_class(cross)?,
