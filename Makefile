@@ -19,7 +19,7 @@ LOCKED := $(if $(CI),--locked)
 
 step = @printf '\n== %s\n' '$(1)'
 
-.PHONY: help setup fmt fmt-check deny advisories clippy build demo effect test simulate parity chaos kafka doc clean
+.PHONY: help setup fmt fmt-check deny advisories clippy build demo effect experiments test simulate parity chaos kafka doc clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +66,12 @@ demo: build ## show the collapse and its repair: corpus, judge, pipeline, traini
 effect: build ## the demo for SEEDS="1 2 3", and a table of what came of each
 	$(call step,effect)
 	for seed in $(or $(SEEDS),1 2 3); do $(PROGRAM) demo --out $(OUT)-$$seed --seed $$seed || exit; done
+
+experiments: demo ## the paper's other experiments on the demo's models, each a section of its report
+	$(call step,experiments)
+	for name in ablations none-of-the-above cross-class mixup; do \
+		$(PROGRAM) experiment $$name --samples $(OUT) || exit; \
+	done
 
 # The programs are built together with the tests that start them: one set of features, so nothing twice.
 test: ## set up, check and test everything, as continuous integration does

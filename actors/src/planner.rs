@@ -21,7 +21,7 @@ use crate::{
         Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Trace, Work, read_state,
         state_entry,
     },
-    teaching::{DataSet, classes_of},
+    teaching::{DataSet, add_to_exam, classes_of},
     training::Course,
 };
 
@@ -58,6 +58,8 @@ pub struct Planner {
     tally: Tally,
     /// Samples of the train split, and the round that was the first to learn from each.
     samples: BTreeMap<RecordId, u32>,
+    /// Samples by which trainings are watched.
+    exam: BTreeSet<RecordId>,
 }
 
 /// What has come.
@@ -89,12 +91,13 @@ impl Work for StoreDataSet {
 impl Planner {
     /// A planner of these rounds.
     pub fn new(rounds: Rounds, fingerprint: Fingerprint) -> Self {
-        Self { rounds, fingerprint, tally: Tally::default(), samples: BTreeMap::new() }
+        Self { rounds, fingerprint, tally: Tally::default(), samples: BTreeMap::new(), exam: BTreeSet::new() }
     }
 
     /// Counts a sample.
     fn take(&mut self, sample: &SampleComposed) {
         self.tally.classes.extend(classes_of(sample).map(str::to_owned));
+        add_to_exam(&mut self.exam, sample);
         if sample.split == Split::Train && !self.samples.contains_key(&sample.id) {
             self.samples.insert(sample.id, self.tally.rounds + 1);
             self.tally.new += 1;
@@ -104,6 +107,7 @@ impl Planner {
     fn data_set(&self) -> Result<Vec<u8>, StageError> {
         let data_set = DataSet {
             samples: self.samples.keys().copied().collect(),
+            exam: self.exam.iter().copied().collect(),
             classes: self.tally.classes.iter().cloned().collect(),
             wording: Wording::default(),
             request: self.rounds.request.clone(),
@@ -115,6 +119,9 @@ impl Planner {
         let mut state = vec![state_entry(STAGE, "tally", &self.tally)?];
         if let Some(round) = self.samples.get(&sample.id) {
             state.push(state_entry(STAGE, format!("sample/{}", sample.id), round)?);
+        }
+        if self.exam.contains(&sample.id) {
+            state.push(state_entry(STAGE, "exam", &self.exam)?);
         }
         Ok(state)
     }
@@ -128,13 +135,15 @@ impl Stage for Planner {
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
-        (self.tally, self.samples) = (Tally::default(), BTreeMap::new());
+        (self.tally, self.samples, self.exam) = (Tally::default(), BTreeMap::new(), BTreeSet::new());
         for entry in state {
             let key = String::from_utf8_lossy(&entry.key);
             if let Some(sample) = key.strip_prefix("sample/").and_then(|id| id.parse().ok()) {
                 self.samples.insert(sample, read_state(STAGE, entry)?);
             } else if key == "tally" {
                 self.tally = read_state(STAGE, entry)?;
+            } else if key == "exam" {
+                self.exam = read_state(STAGE, entry)?;
             }
         }
         Ok(())

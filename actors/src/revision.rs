@@ -8,6 +8,15 @@ use serde_json::Value;
 
 use crate::settings::Settings;
 
+/// What the judge's answers depend on, among the settings of its stage.
+const JUDGE_IDENTITY: &str = "identity";
+/// What rounds of training begin with and go by, among the settings of the planner.
+const ROUNDS_CONTENTS: &str = "contents";
+/// Seed of every random choice, among the settings of the stages that choose.
+const SEED: &str = "seed";
+/// Settings that hold names, which may be anything.
+const NAMES: [&str; 3] = ["judge", "base", "recipe"];
+
 /// Version of each stage's transform: raised when the same input and settings give other results.
 fn transform(stage: StageName) -> u32 {
     match stage {
@@ -63,6 +72,32 @@ impl Revision {
     /// A revision as it was declared.
     pub fn of(declared: RevisionDeclared) -> Self {
         Self { declared }
+    }
+
+    /// The settings that it was declared with. Which files rules and plan came from is not among them: their contents
+    /// are, as objects.
+    ///
+    /// # Errors
+    /// They are not settings of this release.
+    pub fn settings(&self) -> Result<Settings, serde_json::Error> {
+        let mut groups = serde_json::Map::new();
+        for stage in [StageName::Source, StageName::Decoder, StageName::Prober, StageName::Gate] {
+            let Some(declared) = self.declared.settings.get(stage.as_str()) else { continue };
+            let fields = declared.iter().filter(|(name, _)| *name != JUDGE_IDENTITY);
+            let fields = fields.map(|(name, text)| (name.clone(), unflat(name, text)));
+            groups.insert(stage.as_str().to_owned(), Value::Object(fields.collect()));
+        }
+        let composer = self.declared.settings.get(StageName::Composer.as_str());
+        if let Some(seed) = composer.and_then(|settings| settings.get(SEED)) {
+            groups.insert(SEED.to_owned(), unflat(SEED, seed));
+        }
+        if let Some(declared) = self.declared.settings.get(StageName::Planner.as_str()) {
+            let fields =
+                declared.iter().filter(|(name, _)| ![SEED, ROUNDS_CONTENTS].contains(&name.as_str()));
+            let fields = fields.map(|(name, text)| (name.clone(), unflat(name, text)));
+            groups.insert(StageName::Trainer.as_str().to_owned(), Value::Object(fields.collect()));
+        }
+        serde_json::from_value(Value::Object(groups))
     }
 
     /// Fingerprint of a stage. That of the fetcher stands apart: no setting changes what it brings, which
@@ -174,7 +209,7 @@ pub fn stages(has_judge: bool, has_rounds: bool) -> Vec<StageName> {
 /// The settings that each stage's results depend on, as text.
 fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMap<String, String>> {
     let Settings { seed, source, curator: _, decoder, prober, gate, composer: _, trainer } = settings;
-    let plan = [("plan".to_owned(), contents.plan.to_string()), ("seed".to_owned(), seed.to_string())];
+    let plan = [("plan".to_owned(), contents.plan.to_string()), (SEED.to_owned(), seed.to_string())];
     let mut by_stage: BTreeMap<_, _> = [
         (StageName::Source, flat(source)),
         (
@@ -197,13 +232,13 @@ fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMa
     .collect();
     if prober.judge.is_some() {
         let mut settings = flat(prober);
-        settings.extend(contents.judge.map(|judge| ("identity".to_owned(), judge.to_string())));
+        settings.extend(contents.judge.map(|judge| (JUDGE_IDENTITY.to_owned(), judge.to_string())));
         by_stage.insert(StageName::Prober.as_str().to_owned(), settings);
     }
     if trainer.base.is_some() {
         let mut settings = flat(trainer);
-        settings.insert("seed".to_owned(), seed.to_string());
-        settings.extend(contents.rounds.map(|rounds| ("contents".to_owned(), rounds.to_string())));
+        settings.insert(SEED.to_owned(), seed.to_string());
+        settings.extend(contents.rounds.map(|rounds| (ROUNDS_CONTENTS.to_owned(), rounds.to_string())));
         by_stage.insert(StageName::Planner.as_str().to_owned(), settings);
         by_stage.insert(StageName::Trainer.as_str().to_owned(), BTreeMap::new());
     }
@@ -222,6 +257,14 @@ fn flat(settings: &impl serde::Serialize) -> BTreeMap<String, String> {
             .collect(),
         _ => BTreeMap::new(),
     }
+}
+
+/// A field as [`flat`] wrote it. Texts that look like numbers are numbers, apart from those that name something.
+fn unflat(name: &str, text: &str) -> Value {
+    let read = serde_json::from_str(text).ok();
+    // What is not set is null.
+    let read = read.filter(|value: &Value| value.is_null() || !NAMES.contains(&name));
+    read.unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -249,6 +292,26 @@ mod tests {
         }
         assert_eq!(after.differences(&before), ["gate.motion_min was 0.0005, is 0.25"]);
         assert!(!after.is_same_as(&before));
+    }
+
+    #[test]
+    fn the_settings_of_a_revision_are_those_that_it_was_declared_with() {
+        let mut settings = Settings { seed: 7, ..Settings::default() };
+        settings.decoder.size = 56;
+        settings.decoder.short_eval = counterpoint_core::media_job::ShortClips::Reject;
+        settings.gate.motion_min = 0.25;
+        settings.source.extensions = vec!["mp4".to_owned()];
+        let declared = |settings: &Settings| Revision::new(1, settings, CONTENTS, BTreeMap::new()).settings();
+        assert_eq!(declared(&settings).unwrap(), settings);
+        settings.prober.judge = Some("17".to_owned());
+        settings.prober.suffix = true;
+        assert_eq!(declared(&settings).unwrap(), settings);
+        settings.trainer.base = Some("tiny".to_owned());
+        settings.trainer.every = 7;
+        assert_eq!(declared(&settings).unwrap(), settings);
+        settings.trainer.recipe = Some("1e-4".to_owned());
+        let contents = Contents { rounds: Some(ContentHash([9; 32])), ..CONTENTS };
+        assert_eq!(Revision::new(1, &settings, contents, BTreeMap::new()).settings().unwrap(), settings);
     }
 
     #[test]

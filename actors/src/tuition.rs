@@ -162,8 +162,10 @@ impl Tuition {
         let id = planned.data_set;
         let data_set: DataSet = serde_json::from_slice(&tools.store.get(id)?)
             .map_err(|error| Fault::Record(format!("object {id} holds no data set: {error}")))?;
-        let found = futures::executor::block_on(samples_of(&*self.log, &data_set.samples));
-        let found = found.map_err(|error| Fault::Ours(error.to_string()))?;
+        let found = futures::executor::block_on(samples_of(&*self.log, &data_set));
+        let mut found = found.map_err(|error| Fault::Ours(error.to_string()))?;
+        // Nothing depends on those that the training is watched by, so one that has gone is not missed.
+        let exam = data_set.exam.iter().filter_map(|id| found.remove(id)).map(|(sample, _)| sample).collect();
         let span = tracing::info_span!(
             span::TRAINING,
             stage = %StageName::Trainer,
@@ -200,7 +202,7 @@ impl Tuition {
             out: self.results.folder(planned.id),
             stop: Stop::new(),
         };
-        let material = Teaching::new(samples, data_set, tools.reading());
+        let material = Teaching::new(samples, exam, data_set, tools.reading());
         let mut steps = Steps::new();
         let mut watch = |progress: Progress| {
             if tools.stopping.load(Ordering::Relaxed) {
@@ -260,12 +262,12 @@ fn check(samples: &[SampleComposed], data_set: &DataSet) -> Result<(), End> {
     }
 }
 
-/// Samples of these ids by their ids, each with the trace that it belongs to.
+/// The samples that a data set names, by their ids, each with the trace that it belongs to.
 async fn samples_of(
     log: &dyn TopicLog,
-    wanted: &[RecordId],
+    data_set: &DataSet,
 ) -> Result<BTreeMap<RecordId, (SampleComposed, Option<TraceParent>)>, LogError> {
-    let wanted: BTreeSet<_> = wanted.iter().collect();
+    let wanted: BTreeSet<_> = data_set.samples.iter().chain(&data_set.exam).collect();
     let mut found = BTreeMap::new();
     let mut records = log.scan(Topic::Samples);
     while let Some(record) = records.try_next().await? {
@@ -305,6 +307,8 @@ impl Steps {
                 drop(span);
                 self.span = (step < of).then(Self::begin);
             }
+            // No part of the step before which it is done, though within that one's span.
+            Progress::Examined => {}
         }
         self.since = Instant::now();
     }
@@ -331,6 +335,9 @@ fn losses(lines: &[u8], object: ContentHash) -> Result<Losses, String> {
     found.ok_or_else(|| "it tells of no step".to_owned())
 }
 
+/// Files of a result that tell of the way there.
+const OF_THE_WAY: [&str; 3] = [Trained::LOSSES, Trained::EXAMS, Trained::FACTS];
+
 /// Hash of the files in a result's folder, apart from those that tell of the way there: they hold times and paths.
 ///
 /// # Errors
@@ -340,7 +347,7 @@ pub fn content_of(folder: &Path) -> io::Result<ContentHash> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
-        if entry.file_type()?.is_file() && name != Trained::LOSSES && name != Trained::FACTS {
+        if entry.file_type()?.is_file() && !OF_THE_WAY.iter().any(|known| name == *known) {
             files.insert(name, hash_file(&entry.path())?.0);
         }
     }
@@ -375,6 +382,7 @@ mod tests {
         write("model.safetensors", "weights");
         let content = content_of(folder.path()).unwrap();
         write(Trained::LOSSES, "{\"seconds\":1}");
+        write(Trained::EXAMS, "{}");
         write(Trained::FACTS, "{}");
         assert_eq!(content_of(folder.path()).unwrap(), content);
         write("model.safetensors", "other weights");

@@ -102,19 +102,30 @@ impl Workplace {
     /// # Panics
     /// If it cannot be written.
     pub fn model(&self, name: &str, answer: impl Fn(&Value, &str) -> Value) -> String {
+        self.model_with_a_way_out(name, |sample, stream, _| answer(sample, stream))
+    }
+
+    /// The same of a model that is told whether the question offers `None of the above`.
+    ///
+    /// # Panics
+    /// If it cannot be written.
+    pub fn model_with_a_way_out(&self, name: &str, answer: impl Fn(&Value, &str, bool) -> Value) -> String {
         let mut options = CLASSES.map(|(class, _)| class);
         options.sort_unstable();
+        let classes = options.join(", ");
         // A file of answers is the model that its content makes it: without this, two of one content are one.
         let mut lines =
             format!("{}\n", json!({"sample": name, "question": "nobody asks this", "answer": "Cat"}));
         for sample in self.out().samples() {
-            for stream in ["visual", "audio"] {
+            for (stream, way_out) in [("visual", false), ("audio", false), ("visual", true), ("audio", true)]
+            {
+                let none = if way_out { ", None of the above" } else { "" };
                 let question = format!(
-                    "Which class best describes the {stream} content of this video? Options: {}. Answer using a \
-                     single class name.",
-                    options.join(", ")
+                    "Which class best describes the {stream} content of this video? Options: {classes}{none}. \
+                     Answer using a single class name."
                 );
-                let line = json!({"sample": sample["sample"], "question": question, "answer": answer(&sample, stream)});
+                let answer = answer(&sample, stream, way_out);
+                let line = json!({"sample": sample["sample"], "question": question, "answer": answer});
                 lines.push_str(&format!("{line}\n"));
             }
         }

@@ -17,7 +17,7 @@ use counterpoint_actors::{
 };
 use counterpoint_log::TopicLog;
 use counterpoint_models::{
-    Base, LearnedStep, Material, Prepared, Progress, Trained, Training, TrainingError, Tutor,
+    Base, Exam, LearnedStep, Material, Prepared, Progress, Trained, Training, TrainingError, Tutor,
 };
 use parking_lot::Mutex;
 
@@ -32,6 +32,8 @@ pub const SETTINGS: &str = "rate = 1e-4\n";
 pub struct FakeTutor {
     /// Trainings begun or gone on with.
     pub lessons: AtomicUsize,
+    /// Clips that trainings were watched by.
+    pub examined: AtomicUsize,
     /// What the model to begin with is found to be.
     pub base: Mutex<Option<String>>,
     /// Errors that the next trainings end with, after their first step.
@@ -85,10 +87,19 @@ impl Tutor for FakeTutor {
         let recipe = fs::read_to_string(training.recipe.as_ref().unwrap()).unwrap();
         assert_eq!(recipe, SETTINGS);
         let all: Vec<usize> = (0..material.recipes().len()).collect();
+        let exam = material.exam();
+        let of = all.len() + exam.map_or(0, Exam::count);
         for (number, clip) in (1..).zip(material.clips(&all)) {
-            let of = all.len();
             clip.map_err(|source| TrainingError::Clip { number, of, source })?;
             watch(Progress::Taken { clips: number, of });
+        }
+        for (number, clip) in exam.iter().flat_map(|exam| (0..).zip(exam.clips())) {
+            let clips = all.len() + 1 + number;
+            clip.map_err(|source| TrainingError::Clip { number: clips, of, source })?;
+            let asked = exam.iter().flat_map(|exam| exam.questions(number)).map(|(asked, _)| asked);
+            assert_eq!(asked.collect::<Vec<_>>(), ["visual", "audio"]);
+            self.examined.fetch_add(1, Ordering::Relaxed);
+            watch(Progress::Taken { clips, of });
         }
         let kept = training.out.with_extension("kept");
         fs::create_dir_all(training.out.parent().unwrap()).unwrap();
@@ -97,7 +108,7 @@ impl Tutor for FakeTutor {
             let step = losses.len() as u64 + 1;
             while self.waits_at.load(Ordering::Relaxed) == step && !training.stop.is_set() {
                 self.is_waiting.store(true, Ordering::Relaxed);
-                watch(Progress::Taken { clips: all.len(), of: all.len() });
+                watch(Progress::Examined);
                 std::thread::sleep(Duration::from_millis(1));
             }
             if training.stop.is_set() {

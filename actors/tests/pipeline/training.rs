@@ -17,8 +17,8 @@ use counterpoint_actors::{
 use counterpoint_core::media_job::SampleRequest;
 use counterpoint_log::{TopicLog, memory::MemoryLog, sqlite::SqliteLog};
 use counterpoint_messages::{
-    CheckpointSaved, ContentHash, Message, RecordId, SampleComposed, Split, StageName, Topic, TrainingFault,
-    TrainingPlanned,
+    CheckpointSaved, ContentHash, Message, RecipeName, RecordId, SampleComposed, Split, StageName, Topic,
+    TrainingFault, TrainingPlanned,
 };
 use counterpoint_models::TrainingError;
 use futures::TryStreamExt;
@@ -123,6 +123,17 @@ fn trained_ids(samples: &[SampleComposed]) -> Vec<RecordId> {
     learned.map(|sample| sample.id).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
+/// Those by which a training is watched, of which there are few enough for one.
+fn held_out_conflicts(samples: &[SampleComposed]) -> Vec<RecordId> {
+    let is_one = |sample: &&SampleComposed| {
+        sample.split == Split::Eval && sample.recipe.name() == RecipeName::Misaligned
+    };
+    let ids: Vec<_> =
+        samples.iter().filter(is_one).map(|sample| sample.id).collect::<BTreeSet<_>>().into_iter().collect();
+    assert!((1..=64).contains(&ids.len()), "{ids:?}");
+    ids
+}
+
 #[test]
 fn a_training_is_done_once_and_its_checkpoint_says_what_it_came_from() {
     for on_disk in [false, true] {
@@ -135,9 +146,11 @@ fn a_training_is_done_once_and_its_checkpoint_says_what_it_came_from() {
         let data_set = school.data_set(|_| true);
         assert_eq!(data_set.samples, trained_ids(&school.samples()));
         assert!(data_set.samples.len() >= 16 && data_set.classes.len() == 4, "{data_set:?}");
+        assert_eq!(data_set.exam, held_out_conflicts(&school.samples()));
         let wanted = school.wanted(&data_set, "trained");
         let saved = school.saved(&wanted, 0);
         assert_eq!(saved.training, wanted.plan(0));
+        assert_eq!(school.tutor.examined.load(Ordering::Relaxed), data_set.exam.len());
         let samples = data_set.samples.len() as f64;
         let (steps, last) = (STEPS, samples / STEPS as f64);
         assert_eq!((saved.losses.steps, saved.losses.first, saved.losses.last), (steps, samples, last));
@@ -328,11 +341,15 @@ fn a_round_is_planned_for_every_so_many_new_samples_and_learns_from_all_there_ar
     let store = harness.tools(&memory).store;
     let data_set =
         |object: ContentHash| -> DataSet { serde_json::from_slice(&store.get(object).unwrap()).unwrap() };
+    let revision = harness.revision();
+    let samples = actix::System::new().block_on(samples_of(&*memory, &revision)).unwrap();
+    let conflicts = held_out_conflicts(&samples);
     let mut before = BTreeSet::new();
     for (number, round) in (1..).zip(&rounds) {
         assert_eq!((round.round, round.samples), (Some(number), u64::from(number) * EVERY));
         let learned = data_set(round.data_set);
-        assert!(learned.samples.is_sorted());
+        assert!(learned.samples.is_sorted() && learned.exam.is_sorted());
+        assert!(learned.exam.iter().all(|id| conflicts.contains(id)), "{learned:?}");
         let learned: BTreeSet<_> = learned.samples.into_iter().collect();
         assert!(learned.len() as u64 == round.samples && learned.is_superset(&before));
         before = learned;

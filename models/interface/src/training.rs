@@ -40,6 +40,23 @@ pub trait Material: Sync {
 
     /// Every text that a model trained from nothing should have words for.
     fn texts(&self) -> Vec<String>;
+
+    /// What the training is watched by, if by anything.
+    fn exam(&self) -> Option<&dyn Exam> {
+        None
+    }
+}
+
+/// Held-out clips by which a training is watched: nothing is learned from them, and nothing is decided by them.
+pub trait Exam: Sync {
+    /// How many clips there are.
+    fn count(&self) -> usize;
+
+    /// The clips, in their order, or why one cannot be read.
+    fn clips(&self) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_>;
+
+    /// Questions on a clip by its number, the first is 0, each with the name under which answers to such are counted.
+    fn questions(&self, number: usize) -> Vec<(String, Lesson)>;
 }
 
 /// A kind of question that nothing is known of.
@@ -141,6 +158,8 @@ pub enum Progress {
     },
     /// A step was taken.
     Step(LearnedStep),
+    /// The clips that the training is watched by were asked about.
+    Examined,
 }
 
 /// What a step did.
@@ -156,6 +175,21 @@ pub struct LearnedStep {
     pub loss: f64,
     /// Rate.
     pub lr: f64,
+}
+
+/// How a model did at a step in the questions of one name: a line of [`Trained::EXAMS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Marks {
+    /// Part of the training, the first is 1.
+    pub part: usize,
+    /// Steps of the part that were taken before.
+    pub step: u64,
+    /// Name of the questions.
+    pub asked: String,
+    /// Questions answered word for word.
+    pub right: u64,
+    /// All of them.
+    pub of: u64,
 }
 
 /// What a training came to.
@@ -176,6 +210,9 @@ pub struct Trained {
 impl Trained {
     /// File of the folder with the losses of all steps.
     pub const LOSSES: &str = "losses.jsonl";
+    /// File of the folder with what the model knew of held-out clips while it learned: [`Marks`], line by line. Not there
+    /// where it was not asked.
+    pub const EXAMS: &str = "exams.jsonl";
     /// File of the folder that says what the result came from; it is written last.
     pub const FACTS: &str = "training.json";
 }

@@ -3,6 +3,8 @@
 //! While it goes on, what it needs to go on after an interruption lies in a folder beside its result: the folder's
 //! name with `.training` after it. The result has its name only when it is whole.
 
+mod settings;
+
 use std::{
     any::Any,
     collections::BTreeSet,
@@ -13,24 +15,23 @@ use std::{
 };
 
 use counterpoint_models::{
-    Base, LearnedStep, LocalModel, LocalSettings, Material, Model as _, Prepared, Progress, Trained,
+    Base, Exam, LearnedStep, LocalModel, LocalSettings, Material, Model as _, Prepared, Progress, Trained,
     Training, TrainingError,
 };
 use counterpoint_omni::{
-    self as omni, Checkpoint, Kind, Model, Origin, Recipe, TinyConfig, TrainError, Trainer,
+    self as omni, Checkpoint, Model, Origin, Recipe, TrainError, Trainer,
     inputs::{template::SYSTEM, tiny, tokenizer::Tokenizer},
     write_checkpoint,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Lessons, OmniModel, identity::identity, lessons::Part};
-
-/// Settings that are built in, by name.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("published", include_str!("../recipes/published.toml")),
-    ("tiny", include_str!("../recipes/tiny.toml")),
-    ("tiny-tuning", include_str!("../recipes/tiny-tuning.toml")),
-];
+use crate::{
+    Lessons, OmniModel,
+    exams::{self, Sheet},
+    identity::identity,
+    lessons::Part,
+};
+use settings::{Course, names, settings};
 
 /// Most tokens of a tokenizer that is learned for a tiny model.
 const TINY_VOCABULARY: usize = 1000;
@@ -82,87 +83,6 @@ pub enum CourseError {
         /// What the system said.
         source: io::Error,
     },
-}
-
-fn names() -> String {
-    BUILT_IN.map(|(name, _)| name).join(", ")
-}
-
-/// The parts of a training, one after the other.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Course {
-    /// Sizes of a model that is made from nothing.
-    #[serde(default)]
-    tiny: TinyConfig,
-    parts: Vec<Recipe>,
-}
-
-/// The name of a training's settings and their text.
-fn settings(base: &Base, recipe: Option<&Path>) -> Result<(String, String), CourseError> {
-    let fallback = Path::new(if *base == Base::Nothing { "tiny" } else { "published" });
-    let path = recipe.unwrap_or(fallback);
-    let built_in = BUILT_IN.iter().find(|(name, _)| path == Path::new(name));
-    let text = match built_in {
-        Some((_, text)) => (*text).to_owned(),
-        None => {
-            fs::read_to_string(path).map_err(|source| CourseError::Read { path: path.to_owned(), source })?
-        }
-    };
-    Ok((path.display().to_string(), text))
-}
-
-impl Course {
-    /// Reads the settings, and brings in what the command line says.
-    fn of(training: &Training) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let (name, text) = settings(&training.base, training.recipe.as_deref())?;
-        let mut course = Self::parse(&training.base, &name, &text)?;
-        for part in &mut course.parts {
-            if let Some(recipes) = &training.recipes {
-                part.recipes.clone_from(recipes);
-            }
-            if let Some(seed) = training.seed {
-                part.seed = seed;
-            }
-            part.check()?;
-        }
-        Ok(course)
-    }
-
-    /// Reads settings of a training that begins with such a base.
-    fn parse(base: &Base, name: &str, text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let from_nothing = *base == Base::Nothing;
-        let wrong = |source| CourseError::Toml { name: name.to_owned(), source: Box::new(source) };
-        let has_parts = text.parse::<toml::Table>().map_err(wrong)?.contains_key("parts");
-        let course: Self = if has_parts {
-            toml::from_str(text).map_err(wrong)?
-        } else {
-            Self { tiny: TinyConfig::default(), parts: vec![toml::from_str(text).map_err(wrong)?] }
-        };
-        let kind = |problem| CourseError::Kind { name: name.to_owned(), problem };
-        if course.parts.is_empty() {
-            return Err(kind("it has no parts: give at least one").into());
-        }
-        let all_full = course.parts.iter().all(|part| part.kind == Kind::Full);
-        if from_nothing && !all_full {
-            return Err(kind("a model from nothing needs kind = \"full\" in every part").into());
-        }
-        if !from_nothing && (all_full || course.parts.len() > 1) {
-            return Err(kind("a model that is there is tuned in one part, with kind.lora").into());
-        }
-        Ok(course)
-    }
-
-    /// Recipes of clips that any part learns from.
-    fn recipes(&self) -> BTreeSet<&str> {
-        self.parts.iter().flat_map(|part| &part.recipes).map(String::as_str).collect()
-    }
-
-    /// Kinds of questions that any part learns on clips of a recipe.
-    fn questions(&self, recipe: &str) -> BTreeSet<&str> {
-        let parts = self.parts.iter().filter(|part| part.recipes.iter().any(|name| name == recipe));
-        parts.flat_map(|part| &part.questions).map(String::as_str).collect()
-    }
 }
 
 /// What a result says of itself.
@@ -266,22 +186,23 @@ struct School<'a> {
 /// Lessons that were taken in: recipe and kind of question of each.
 type Taken = (Arc<Lessons>, Vec<(String, String)>);
 
-impl School<'_> {
+impl<'a> School<'a> {
     fn make(&mut self) -> Result<Trained, TrainingError> {
         let mut texts = self.material.texts();
         texts.extend([SYSTEM, "system user assistant"].map(str::to_owned));
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let json = tiny::learn(&texts, TINY_VOCABULARY).map_err(failed)?;
-        let tokenizer = Tokenizer::from_json(&json, Path::new("tokenizer.json")).map_err(failed)?;
+        let tokenizer = || Tokenizer::from_json(&json, Path::new("tokenizer.json")).map_err(failed);
         let device = omni::device(&self.training.device).map_err(failed)?;
-        let config = self.course.tiny.thinker(&tokenizer).map_err(failed)?;
-        let (taken, clips) = self.take(Lessons::featured(tokenizer, config.clone(), &device))?;
+        let config = self.course.tiny.thinker(&tokenizer()?).map_err(failed)?;
+        let (taken, clips) = self.take(Lessons::featured(tokenizer()?, config.clone(), &device))?;
+        let sheet = self.sheet(clips, || Ok(Lessons::featured(tokenizer()?, config.clone(), &device)))?;
         let seed = self.course.parts.first().map_or(0, |part| part.seed);
         let mut model = Model::from_nothing(config, seed, &device).map_err(failed)?;
         let identity = format!("{:?} {}", self.course.tiny, blake3::hash(json.as_bytes()));
         for part in 0..self.course.parts.len() {
             let mut trainer = self.trainer(part, model, "tiny", &identity, &taken)?;
-            self.learn(part, &mut trainer)?;
+            self.learn(part, &mut trainer, sheet.as_ref())?;
             model = trainer.finish().map_err(failed)?;
         }
         if !self.training.out.exists() {
@@ -296,10 +217,12 @@ impl School<'_> {
         let opened = opened.map_err(failed)?;
         let lessons = Lessons::embedded(&opened, &self.working.join("embeddings")).map_err(failed)?;
         let (taken, clips) = self.take(lessons)?;
+        let folder = self.working.join("exam");
+        let sheet = self.sheet(clips, || Lessons::embedded(&opened, &folder).map_err(failed))?;
         let name = base.checkpoint.display().to_string();
         let (network, identity) = (opened.network().clone(), opened.facts().identity.clone());
         let mut trainer = self.trainer(0, network, &name, &identity, &taken)?;
-        self.learn(0, &mut trainer)?;
+        self.learn(0, &mut trainer, sheet.as_ref())?;
         if !self.training.out.exists() {
             trainer.adapter().map_err(failed)?.write(&self.training.out).map_err(failed)?;
         }
@@ -317,7 +240,8 @@ impl School<'_> {
             let there = there.into_iter().collect::<Vec<_>>().join(", ");
             return Err(TrainingError::NoMaterial { wanted: (*missing).to_owned(), there });
         }
-        let (of, mut added) = (chosen.len(), Vec::new());
+        let of = chosen.len() + self.exam().map_or(0, Exam::count);
+        let mut added = Vec::new();
         for ((done, clip), number) in (1..).zip(self.material.clips(&chosen)).zip(chosen.clone()) {
             if self.training.stop.is_set() {
                 return Err(TrainingError::Stopped { step: 0, of: 0 });
@@ -335,7 +259,33 @@ impl School<'_> {
             }
             (self.watch)(Progress::Taken { clips: done, of });
         }
-        Ok(((Arc::new(lessons), added), of))
+        Ok(((Arc::new(lessons), added), chosen.len()))
+    }
+
+    /// What the training is watched by, if any part wants to be.
+    fn exam(&self) -> Option<&'a dyn Exam> {
+        let is_wanted = self.course.parts.iter().any(|part| part.exams > 0);
+        self.material.exam().filter(|_| is_wanted)
+    }
+
+    /// Takes in the clips that the training is watched by, after those that are learned from.
+    fn sheet(
+        &mut self,
+        learned: usize,
+        lessons: impl FnOnce() -> Result<Lessons, TrainingError>,
+    ) -> Result<Option<Sheet>, TrainingError> {
+        let Some(exam) = self.exam() else { return Ok(None) };
+        let (of, mut sheet) = (learned + exam.count(), Sheet::new(lessons()?));
+        for ((done, clip), number) in (learned + 1..).zip(exam.clips()).zip(0..) {
+            if self.training.stop.is_set() {
+                return Err(TrainingError::Stopped { step: 0, of: 0 });
+            }
+            let wrong = |source| TrainingError::Clip { number: done, of, source };
+            let taken = sheet.take(&clip.map_err(wrong)?, exam.questions(number));
+            taken.map_err(|error| wrong(error.into()))?;
+            (self.watch)(Progress::Taken { clips: done, of });
+        }
+        Ok(Some(sheet))
     }
 
     fn trainer(
@@ -357,11 +307,24 @@ impl School<'_> {
     }
 
     /// Takes all steps of a part.
-    fn learn(&mut self, part: usize, trainer: &mut Trainer<Part>) -> Result<(), TrainingError> {
+    fn learn(
+        &mut self,
+        part: usize,
+        trainer: &mut Trainer<Part>,
+        sheet: Option<&Sheet>,
+    ) -> Result<(), TrainingError> {
+        let recipe = self.course.parts[part].clone();
+        let mut watched = sheet.map(|sheet| sheet.begin(part + 1, &self.folder(part), trainer.done()));
         loop {
             if self.training.stop.is_set() {
                 trainer.keep().map_err(failed)?;
                 return Err(TrainingError::Stopped { step: trainer.done(), of: trainer.total() });
+            }
+            if let Some(watched) = &mut watched
+                && recipe.is_exam_due(trainer.done(), trainer.total())
+                && watched.hold(trainer).map_err(TrainingError::Failed)?
+            {
+                (self.watch)(Progress::Examined);
             }
             let Some(step) = trainer.step().map_err(of_step)? else { return Ok(()) };
             let omni::Step { step, loss, lr, .. } = step;
@@ -416,6 +379,11 @@ impl School<'_> {
             written.map_err(|source| unusable(&path, source))
         };
         write(Trained::LOSSES, losses.as_bytes())?;
+        let marks = (0..self.course.parts.len()).map(|part| exams::kept(&self.folder(part)));
+        let marks: String = marks.collect();
+        if !marks.is_empty() {
+            write(Trained::EXAMS, marks.as_bytes())?;
+        }
         // Last: a result that has it is complete.
         write(Trained::FACTS, &serde_json::to_vec_pretty(&facts).map_err(failed)?)?;
         fs::remove_dir_all(&self.working).map_err(|source| unusable(&self.working, source))?;

@@ -10,6 +10,7 @@
 
 mod asking;
 mod course;
+mod exams;
 mod identity;
 mod lessons;
 mod open;

@@ -5,8 +5,8 @@ use std::{error::Error, f32::consts::TAU, fs, path::Path};
 
 use counterpoint_local::{Lessons, OmniModel, prepare, train};
 use counterpoint_models::{
-    Base, Clip, Decoding, Frames, Lesson, LocalModel, LocalSettings, Material, Model as _, Progress,
-    Question, Sound, Stop, Trained, Training, TrainingError, UnknownKind,
+    Base, Clip, Decoding, Exam, Frames, Lesson, LocalModel, LocalSettings, Marks, Material, Model as _,
+    Progress, Question, Sound, Stop, Trained, Training, TrainingError, UnknownKind,
 };
 use counterpoint_omni::{
     TinyConfig, device,
@@ -128,6 +128,41 @@ impl Material for Clips {
     fn texts(&self) -> Vec<String> {
         QUESTIONS.into_iter().chain(CLASSES).map(str::to_owned).collect()
     }
+
+    fn exam(&self) -> Option<&dyn Exam> {
+        Some(self)
+    }
+}
+
+/// Clips of both kinds that the parts learn from or not.
+const EXAM: [&str; 2] = ["aligned", "misaligned"];
+
+impl Clips {
+    fn of_exam(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.recipes.len()).filter(|&number| EXAM.contains(&self.recipes[number].as_str()))
+    }
+}
+
+impl Exam for Clips {
+    fn count(&self) -> usize {
+        self.of_exam().count()
+    }
+
+    fn clips(&self) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_> {
+        Box::new(self.of_exam().map(|number| Ok(self.clip(number))))
+    }
+
+    fn questions(&self, number: usize) -> Vec<(String, Lesson)> {
+        let number = self.of_exam().nth(number).unwrap();
+        let lessons = self.lessons(number, "class").unwrap();
+        lessons.into_iter().map(|lesson| (self.recipes[number].clone(), lesson)).collect()
+    }
+}
+
+/// What a training wrote of its exams.
+fn marks(trained: &Trained) -> Vec<Marks> {
+    let text = fs::read_to_string(trained.folder.join(Trained::EXAMS)).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn training(base: Base, recipe: &str, out: &Path) -> Training {
@@ -198,6 +233,15 @@ fn a_model_is_trained_from_nothing_and_tuned_and_both_answer() {
         assert_eq!(right, asked, "{recipe} {losses:?}");
     }
 
+    let held = marks(&trained);
+    let steps: Vec<_> =
+        held.iter().filter(|marks| marks.asked == "aligned").map(|marks| (marks.part, marks.step)).collect();
+    let of_part = |part| (0..=10).map(move |time| (part, 6 * time));
+    assert_eq!(steps, of_part(1).chain(of_part(2)).collect::<Vec<_>>());
+    assert_eq!((held[0].right, held[0].of), (0, 4), "a model from nothing knows no word");
+    let last = held.iter().rfind(|marks| marks.asked == "aligned").unwrap();
+    assert_eq!((last.right, last.of), (4, 4), "{held:?}");
+
     // A finished training is not done again, and its folder is no place for another.
     let (again, losses) = learn(&first);
     assert_eq!((again, losses.len()), (trained, 0));
@@ -241,6 +285,7 @@ fn a_training_that_is_stopped_goes_on_to_the_same_result() {
     let weights = |trained: &Trained| fs::read(trained.folder.join("model.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&halted), "the weights differ");
     assert_eq!(whole.identity, halted.identity);
+    assert_eq!(marks(&whole), marks(&halted));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod evaluation;
+pub mod experiment;
 pub mod models;
 
 use std::{
@@ -88,6 +89,8 @@ pub enum Command {
     Evaluate(evaluation::Evaluate),
     /// Ask another checkpoint what the one before was asked, and list the answers that changed
     Replay(evaluation::Replay),
+    /// Repeat an experiment of the paper on a model before and after its tuning; given again, it continues
+    Experiment(experiment::OnExperiment),
     /// Score predictions on a question file: accuracy and attack success rate
     Score(evaluation::Score),
     /// Check this machine, and name the command that mends what is missing

@@ -1,5 +1,6 @@
 //! From a projection of the log to the report page.
 
+mod experiments;
 mod models;
 
 use std::{
@@ -62,6 +63,7 @@ impl Page for ReportPage {
         let report = Report {
             head: self.head(input.as_ref(), revision),
             models: models::models(&tools.publisher.out),
+            experiments: experiments::experiments(&tools.publisher.out),
             funnel: funnel(projection),
             lists: input.as_ref().map(|input| self.lists(input)).unwrap_or_default(),
             ontology: ontology(&self.rulebook),

@@ -29,10 +29,11 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 17] = [
+const TEMPLATES: [(&str, &str); 18] = [
     ("report.html", include_str!("../templates/report.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("models.html", include_str!("../templates/models.html")),
+    ("experiments.html", include_str!("../templates/experiments.html")),
     ("funnel.html", include_str!("../templates/funnel.html")),
     ("ontology.html", include_str!("../templates/ontology.html")),
     ("clips.html", include_str!("../templates/clips.html")),

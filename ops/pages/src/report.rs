@@ -3,6 +3,7 @@
 //! Every part may be left empty; the page then says why it is. Counts are counts of clips unless the
 //! name says otherwise.
 
+mod experiments;
 mod models;
 
 use std::collections::BTreeMap;
@@ -10,9 +11,10 @@ use std::collections::BTreeMap;
 use counterpoint_messages::{Recipe, RecipeName, RejectReason, Segment, SkipReason, Split, StageName};
 use serde::{Deserialize, Serialize};
 
+pub use experiments::Experiments;
 pub use models::{
-    Change, Conflict, Evaluation, Given, Judged, LossPoint, MAX_CONFLICTS, Models, Passed, Planted,
-    TrainingFacts,
+    Change, Conflict, Evaluation, ExamPoint, Given, Judged, LossPoint, MAX_CONFLICTS, Models, Passed,
+    Planted, TrainingFacts,
 };
 
 use crate::OpenPoint;
@@ -24,6 +26,8 @@ pub struct Report {
     pub head: Head,
     /// What models make of the samples; `None` where none was asked.
     pub models: Option<Models>,
+    /// The paper's experiments on them, as far as they were made.
+    pub experiments: Experiments,
     /// How many clips reached each step, and where the others were lost.
     pub funnel: Funnel,
     /// The label lists the clips came from.

@@ -2,11 +2,13 @@
 
 mod clips;
 mod coverage;
+mod experiments;
 mod funnel;
 mod gallery;
 pub(crate) mod live;
 mod models;
 mod ontology;
+mod published;
 mod samples;
 mod settings;
 
@@ -35,6 +37,7 @@ pub(crate) struct Page {
     summary: String,
     facts: Vec<Fact>,
     models: Option<models::ModelsView>,
+    experiments: Option<experiments::ExperimentsView>,
     funnel: funnel::FunnelView,
     ontology: ontology::OntologyView,
     clips: clips::ClipsView,
@@ -73,6 +76,7 @@ impl Page {
             summary: summary(report),
             facts: facts(report),
             models: report.models.as_ref().map(models::ModelsView::of).transpose()?,
+            experiments: experiments::ExperimentsView::of(&report.experiments),
             funnel: funnel::FunnelView::of(report)?,
             ontology: ontology::OntologyView::of(&report.ontology),
             clips: clips::ClipsView::of(&report.clips)?,

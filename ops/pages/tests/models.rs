@@ -111,6 +111,8 @@ fn curves_confusions_judge_and_origins_are_shown() {
             "Loss of the judge model",
             "Loss of the base model",
             "Loss of the tuned model",
+            "The sound of conflicts, tuned model",
+            "The picture of conflicts, tuned model",
         ]
     );
     assert_eq!(

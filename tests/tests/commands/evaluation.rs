@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -18,58 +17,7 @@ use counterpoint_tests::{
 };
 use serde_json::{Value, json};
 
-/// A run that has ended, and models of its samples.
-struct Desk {
-    workplace: Workplace,
-}
-
-impl Desk {
-    fn new() -> Self {
-        let workplace = Workplace::with_clips(16);
-        workplace.run().run().done();
-        Self { workplace }
-    }
-
-    /// Samples of a split and of these recipes.
-    fn samples(&self, split: &str, recipes: &[&str]) -> Vec<Value> {
-        let all = self.workplace.out().samples().into_iter();
-        all.filter(|sample| {
-            sample["split"] == split && recipes.iter().any(|recipe| sample["recipe"] == *recipe)
-        })
-        .collect()
-    }
-
-    /// See [`Workplace::model`].
-    fn model(&self, name: &str, answer: impl Fn(&Value, &str) -> Value) -> String {
-        self.workplace.model(name, answer)
-    }
-
-    fn evaluate(&self, model: &str, out: &str) -> Program {
-        Program::counterpoint(["evaluate", "--model", model, "--samples"])
-            .with([self.workplace.path("out")])
-            .with(["--out".into(), self.workplace.path(out)])
-    }
-
-    fn replay(&self, model: &str) -> Program {
-        Program::counterpoint(["replay", "--checkpoint", model, "--out"]).with([self.workplace.path("out")])
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.workplace.path(name)
-    }
-
-    fn answers(&self, out: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.path(out).join("answers.jsonl")).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-/// The class of a stream, or of the host where it was taken away: what a forced choice is to name.
-fn truth(sample: &Value, stream: &str) -> Value {
-    let host = sample["lineage"]["host"]["class"].clone();
-    let class = if stream == "visual" { &sample["class_seen"] } else { &sample["class_heard"] };
-    if class.is_null() { host } else { class.clone() }
-}
+use crate::desk::{Desk, truth};
 
 fn sees_only(sample: &Value, _: &str) -> Value {
     truth(sample, "visual")
@@ -146,7 +94,7 @@ fn a_model_that_only_looks_is_told_from_one_that_listens_and_the_change_is_liste
     assert!(table.contains("misaligned") && table.contains("flips.csv"), "{table}");
 
     // The run's own records are none the worse for it.
-    desk.workplace.out().audit();
+    desk.out().audit();
 }
 
 #[test]
@@ -159,7 +107,7 @@ fn a_killed_evaluation_goes_on_and_answers_each_question_once() {
     let points = "evaluator::work=sleep(1000)";
     let running = desk.evaluate(&knows, "knows").failing(points).start();
     until("some answers are there", || {
-        desk.workplace.out().records()["answers"] > desk.answers("undisturbed").len() as u64
+        desk.out().records()["answers"] > desk.answers("undisturbed").len() as u64
     });
     running.kill();
     running.wait();
@@ -178,7 +126,7 @@ fn a_killed_evaluation_goes_on_and_answers_each_question_once() {
         keyed
     };
     assert_eq!(told("knows"), told("undisturbed"));
-    assert_eq!(desk.workplace.out().records()["answers"], 2 * desk.answers("knows").len() as u64);
+    assert_eq!(desk.out().records()["answers"], 2 * desk.answers("knows").len() as u64);
 }
 
 #[test]
@@ -401,7 +349,7 @@ fn a_server_without_room_or_without_a_word_ends_the_evaluation_and_the_next_one_
     let n = desk.samples("eval", &["misaligned"]).len();
     assert_eq!(scores["misaligned"]["visual"]["n"].as_u64(), Some(n as u64));
     assert!(asked <= 2 * n, "what was answered is not asked again: {asked} requests for {n} samples");
-    assert_eq!(desk.workplace.out().records()["answers"], 2 * n as u64);
+    assert_eq!(desk.out().records()["answers"], 2 * n as u64);
     // It says the same whatever it is shown, and that is told.
     for question in ["visual", "audio"] {
         let score = &scores["misaligned"][question];

@@ -4,7 +4,9 @@
 
 mod bench;
 mod classes;
+mod desk;
 mod evaluation;
+mod experiments;
 mod folders;
 mod looking;
 mod media;

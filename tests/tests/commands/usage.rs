@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration, time::Instant};
 use counterpoint_tests::{program::Program, shared};
 
 /// Commands, and the flags that other programs give them.
-const FLAGS: [(&str, &[&str]); 14] = [
+const FLAGS: [(&str, &[&str]); 15] = [
     ("demo", &["--out", "--seed", "--clips-per-class", "--pipeline-only", "--metrics"]),
     (
         "run",
@@ -34,6 +34,7 @@ const FLAGS: [(&str, &[&str]); 14] = [
     ("sweep", &["--out", "--older-than", "--dry-run"]),
     ("evaluate", &["--model", "--samples", "--out", "--conditions", "--suite", "--split"]),
     ("replay", &["--checkpoint", "--out"]),
+    ("experiment", &["ablations", "none-of-the-above", "cross-class", "mixup"]),
     ("score", &["--qa", "--predictions", "--match"]),
     ("doctor", &[]),
 ];

@@ -58,15 +58,33 @@ impl Answers {
 
     /// The same from states that begin with that token of each sequence.
     pub(super) fn surprise_from(&self, start: usize, model: &Model, states: Tensor<3>) -> Tensor<1> {
+        let wanted = ints(&self.wanted, &states).unsqueeze_dim::<2>(1);
+        let logits = self.logits_from(start, model, states).cast(DType::F32);
+        activation::log_softmax(logits, 1).gather(1, wanted).sum().neg()
+    }
+
+    /// Of each sequence, whether its answer is what a greedy model would say: every token of it is the likeliest one
+    /// after those before.
+    pub fn are_said(&self, model: &Model, states: Tensor<3>) -> Vec<bool> {
+        let [count, ..] = states.dims();
+        let likeliest = self.logits_from(0, model, states).argmax(1).to_data().convert::<i64>();
+        let likeliest = likeliest.try_into_vec::<i64>().unwrap_or_default();
+        let mut are_said = vec![true; count];
+        for (place, ([row, _], wanted)) in self.before.iter().zip(&self.wanted).enumerate() {
+            if let Some(is_said) = are_said.get_mut(*row) {
+                *is_said &= likeliest.get(place) == Some(wanted);
+            }
+        }
+        are_said
+    }
+
+    /// The scores of all tokens for each place where one should come, from states that begin with token `start`.
+    fn logits_from(&self, start: usize, model: &Model, states: Tensor<3>) -> Tensor<2> {
         let [count, length, width] = states.dims();
-        let device = states.device().inner();
-        let ints = |values: &[i64]| Tensor::<1, Int>::from_data(TensorData::from(values), &device);
         let before: Vec<i64> =
             self.before.iter().map(|[row, token]| (row * length + token - start) as i64).collect();
-        let states = states.reshape([count * length, width]).select(0, ints(&before));
-        let logits = model.logits(states).cast(DType::F32);
-        let wanted = ints(&self.wanted).unsqueeze_dim::<2>(1);
-        activation::log_softmax(logits, 1).gather(1, wanted).sum().neg()
+        let before = ints(&before, &states);
+        model.logits(states.reshape([count * length, width]).select(0, before))
     }
 }
 
@@ -83,4 +101,9 @@ impl Model {
         let states = self.states(embeddings, &positions, None, observer);
         answers.surprise(self, states).div_scalar(answers.count() as f64)
     }
+}
+
+/// Numbers where some states are.
+fn ints(values: &[i64], states: &Tensor<3>) -> Tensor<1, Int> {
+    Tensor::from_data(TensorData::from(values), &states.device().inner())
 }

@@ -39,6 +39,9 @@ pub struct Recipe {
     pub seed: u64,
     /// Steps from one kept state to the next.
     pub keep_every: u64,
+    /// How often held-out clips are asked about, evenly over the steps and once before them; 0 for never. Decides
+    /// nothing of the result.
+    pub exams: u64,
     /// Whether layers are computed a second time for their gradients instead of remembered: slower, far less memory.
     pub recompute: bool,
     /// How much more often an example of a group is drawn than one of weight 1, which those of other groups have.
@@ -117,6 +120,7 @@ impl Default for Recipe {
             weight_decay: 0.0,
             seed: 0,
             keep_every: 200,
+            exams: 10,
             recompute: false,
             weights: BTreeMap::new(),
         }
@@ -187,6 +191,12 @@ impl Recipe {
         Ok(())
     }
 
+    /// Whether held-out clips are asked about after so many of all steps.
+    pub fn is_exam_due(&self, done: u64, steps: u64) -> bool {
+        let every = steps.div_ceil(self.exams.max(1)).max(1);
+        self.exams > 0 && (done == steps || done.is_multiple_of(every))
+    }
+
     /// Examples of a step.
     pub fn step_examples(&self) -> usize {
         self.batch * self.accumulation
@@ -238,6 +248,17 @@ mod tests {
             assert!((found - expected).abs() < 1e-5, "step {step}: {found}");
         }
         assert_eq!(recipe.rate_at(10, 10), 0.0);
+    }
+
+    #[test]
+    fn exams_are_spread_over_the_steps_and_held_before_and_after_them() {
+        let due = |exams, steps| {
+            let recipe = Recipe { exams, ..Recipe::default() };
+            (0..=steps).filter(|&done| recipe.is_exam_due(done, steps)).collect::<Vec<_>>()
+        };
+        assert_eq!(due(4, 10), [0, 3, 6, 9, 10]);
+        assert_eq!(due(10, 3), [0, 1, 2, 3]);
+        assert_eq!(due(0, 10), [0; 0]);
     }
 
     #[test]

@@ -192,6 +192,25 @@ impl<E: Examples> Trainer<E> {
         Ok((loss, gradients))
     }
 
+    /// Which of these examples the model as it is now would answer word for word. Nothing is learned from them.
+    ///
+    /// # Errors
+    /// An example cannot be read or does not fit the model.
+    pub fn says(&self, examples: &impl Examples) -> Result<Vec<bool>, TrainError> {
+        let model = self.model.clone().map_thinker(|thinker| burn::module::Module::valid(&thinker));
+        let numbers: Vec<usize> = (0..examples.groups().len()).collect();
+        let mut said = Vec::with_capacity(numbers.len());
+        for numbers in numbers.chunks(self.recipe.batch.max(1)) {
+            let batch = numbers.iter().map(|&number| examples.example(number));
+            let batch = Batch::new(batch.collect::<Result<Vec<_>, _>>()?)?;
+            let embeddings = batch.embed(&model)?;
+            let positions: Vec<_> = batch.sequences.iter().map(|sequence| &sequence.positions).collect();
+            let states = model.states(embeddings, &positions, None, None);
+            said.extend(batch.answers.are_said(&model, states));
+        }
+        Ok(said)
+    }
+
     /// Keeps the state as it is now.
     ///
     /// # Errors

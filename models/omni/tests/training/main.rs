@@ -65,6 +65,17 @@ fn one_example_is_learned_by_heart() {
 }
 
 #[test]
+fn what_was_learned_by_heart_is_said_word_for_word_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = Clips::new(1, 0, false);
+    let mut trainer = Trainer::new(model(5), full(120, 2), clips, origin(folder.path())).unwrap();
+    let four = Clips::new(4, 0, false);
+    assert_eq!(trainer.says(&four).unwrap(), [false; 4]);
+    losses(&mut trainer);
+    assert_eq!(trainer.says(&four).unwrap(), [true, false, false, false]);
+}
+
+#[test]
 fn adapters_alone_learn_as_well() {
     // A model that was never trained has no words to choose from: adapters cannot give it any.
     let (whole, base) = trained(model(1), full(150, 16), Clips::new(32, 0, false));

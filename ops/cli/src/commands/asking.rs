@@ -114,7 +114,7 @@ impl Subject {
     }
 
     /// Classes of all samples, in the order of the alphabet.
-    fn classes_found(&self) -> Vec<String> {
+    pub fn classes_found(&self) -> Vec<String> {
         let classes: BTreeSet<_> = self.samples.iter().flat_map(classes_of).collect();
         classes.into_iter().map(str::to_owned).collect()
     }

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
 use anyhow::Context as _;
 use counterpoint_actors::{evaluator, evaluator::Inquiry, store::write_atomically};
 use counterpoint_core::{
+    experiments::AskedModel,
     questions::NONE_OF_THE_ABOVE,
     scoring::{Score, Scores, scores},
     suite::{Condition, QuestionName, Suite},
@@ -71,7 +72,11 @@ pub struct Evaluation<'a> {
 }
 
 impl Evaluation<'_> {
-    fn ask(
+    /// Asks what was not asked yet, and writes what all answers come to.
+    ///
+    /// # Errors
+    /// As of the command.
+    pub fn ask(
         &self,
         suite: Suite,
         split: &[Split],
@@ -151,6 +156,18 @@ impl Told {
     /// The scores.
     pub fn scores(&self) -> &Scores {
         &self.scores
+    }
+
+    /// What an experiment says of the model that was asked.
+    pub fn asked_model(&self, role: &str) -> AskedModel {
+        let About { model, identity, inquiry, .. } = &self.evaluation;
+        let [model, identity, inquiry] = [model, identity, inquiry].map(String::clone);
+        AskedModel { role: role.to_owned(), model, identity, inquiry }
+    }
+
+    /// Classes that questions offered.
+    pub fn classes(&self) -> usize {
+        self.evaluation.options.len()
     }
 
     /// What the report of a run shows of it.
@@ -286,12 +303,7 @@ fn write(asked: &Asked, inquiry: &Inquiry, out: &Path) -> anyhow::Result<Told> {
 
 /// Options that a question offers.
 fn options(question: &str, classes: usize) -> usize {
-    match question.parse() {
-        Ok(QuestionName::Class(_) | QuestionName::ChainOfThought(_)) => classes,
-        Ok(QuestionName::Abstention(_)) => classes.saturating_add(1),
-        Ok(QuestionName::Exists(_) | QuestionName::ExistsOther(_) | QuestionName::Match) => 2,
-        Ok(QuestionName::OpenForm(_)) | Err(_) => 0,
-    }
+    question.parse().map_or(0, |question: QuestionName| question.options(classes))
 }
 
 fn about(asked: &Asked, inquiry: &Inquiry, answers: &[AnswerGiven], scores: &Scores) -> About {
@@ -383,7 +395,6 @@ fn confusion(counts: &BTreeMap<String, BTreeMap<String, u64>>, classes: &[String
     Matrix { counts: rows.collect(), names }
 }
 
-/// Prints the table.
 /// Prints the scores.
 pub fn tell(told: &Told, out: &Path) {
     print(&format!(

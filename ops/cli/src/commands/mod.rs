@@ -10,6 +10,7 @@ mod curate;
 mod demo;
 mod doctor;
 pub mod evaluate;
+pub mod experiment;
 mod inputs;
 mod model;
 mod prepare;
@@ -65,6 +66,7 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
         Command::Model(model) => with(local, |local| model::run(&model, &common, local)),
         Command::Evaluate(evaluate) => evaluate::run(&evaluate, &common, &screen, local),
         Command::Replay(replay) => replay::run(&replay, &common, &screen, local),
+        Command::Experiment(on) => experiment::run(&on.experiment, &common, &screen, local),
         Command::Score(score) => score::run(&score, &common),
         Command::Doctor(doctor) => doctor::run(&doctor, &common, local),
     };
@@ -84,6 +86,7 @@ fn needs_local_models(command: &Command, common: &Common) -> bool {
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
         Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
         Command::Replay(replay) => matches!(replay.checkpoint, ModelName::Local(_)),
+        Command::Experiment(on) => on.experiment.needs_local_models(),
         Command::Train(_) | Command::Model(_) => true,
         Command::Doctor(doctor) => doctor.model.is_some(),
         _ => false,

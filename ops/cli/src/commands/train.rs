@@ -39,17 +39,7 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &'static 
     let config = Config::load(common)?;
     let base = match &arguments.model {
         TrainedModel::Tiny => Base::Nothing,
-        TrainedModel::Model(ModelName::Local(model)) if model.adapter.is_none() => Base::Model(model.clone()),
-        TrainedModel::Model(ModelName::Local(_)) => {
-            return Err(Failure::usage(
-                "a model with an adapter cannot get another one: merge them first, by `counterpoint model merge`",
-            ));
-        }
-        TrainedModel::Model(ModelName::Remote(_)) => {
-            return Err(Failure::usage(
-                "a model behind a network cannot be trained here: name a checkpoint folder",
-            ));
-        }
+        TrainedModel::Model(model) => tunable(model)?,
     };
     let classes = arguments.classes.as_deref().map(classes).transpose()?;
     let order = Order {
@@ -75,6 +65,19 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &'static 
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A model as what a tuning begins with.
+pub fn tunable(model: &ModelName) -> Result<Base, Failure> {
+    match model {
+        ModelName::Local(model) if model.adapter.is_none() => Ok(Base::Model(model.clone())),
+        ModelName::Local(_) => Err(Failure::usage(
+            "a model with an adapter cannot get another one: merge them first, by `counterpoint model merge`",
+        )),
+        ModelName::Remote(_) => {
+            Err(Failure::usage("a model behind a network cannot be trained here: name a checkpoint folder"))
+        }
+    }
 }
 
 /// A model to be taught on the samples of a run.
@@ -238,11 +241,12 @@ fn shown_on(bar: Bar) -> Box<dyn Fn(&Progress) + Send + Sync> {
                 tracing::info!("part {now}: step {step} of {of}, loss {loss:.3}");
             }
         }
+        Progress::Examined => {}
     })
 }
 
 /// The classes of a file, one a line.
-fn classes(path: &Path) -> Result<BTreeSet<String>, Failure> {
+pub fn classes(path: &Path) -> Result<BTreeSet<String>, Failure> {
     let text = read("classes", path)?;
     let names: BTreeSet<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();

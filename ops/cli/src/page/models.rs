@@ -17,15 +17,15 @@ use counterpoint_core::{
 use counterpoint_messages::{RecipeName, RecordId, TraceParent};
 use counterpoint_models::Trained;
 use counterpoint_pages::report::{
-    Change, Conflict, Evaluation, Given, LossPoint, MAX_CONFLICTS, Models, TrainingFacts,
+    Change, Conflict, Evaluation, ExamPoint, Given, LossPoint, MAX_CONFLICTS, Models, TrainingFacts,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::commands::evaluate::Told;
 
-/// The models that are taught, in the order in which that is done.
-const TAUGHT: [&str; 3] = ["judge", "base", "tuned"];
+/// The models that are taught, in the order in which that is done; the last is that of the experiment on classes.
+const TAUGHT: [&str; 4] = ["judge", "base", "tuned", "cross-class"];
 
 /// What the section on models is filled with; nothing where no model was asked.
 pub fn models(out: &Path) -> Option<Models> {
@@ -50,9 +50,11 @@ pub fn models(out: &Path) -> Option<Models> {
 }
 
 /// Reads below a folder and notes what cannot be read.
-struct Reader<'a> {
-    out: &'a Path,
-    problems: Vec<String>,
+pub(super) struct Reader<'a> {
+    /// The folder.
+    pub out: &'a Path,
+    /// What could not be read, as sentences.
+    pub problems: Vec<String>,
 }
 
 impl Reader<'_> {
@@ -69,7 +71,8 @@ impl Reader<'_> {
         }
     }
 
-    fn json<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+    /// What a file of JSON holds; nothing if it is not there or damaged.
+    pub(super) fn json<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let text = self.text(name)?;
         self.noted(serde_json::from_str(&text).map_err(|error| format!("{name}: {error}")))
     }
@@ -113,7 +116,14 @@ impl Reader<'_> {
             lessons,
             version,
             losses: self.lines::<LossPoint>(&format!("models/{name}/losses.jsonl")),
+            exams: self.exams(&format!("models/{name}/{}", Trained::EXAMS)),
         })
+    }
+
+    /// What the model was asked while it learned; nothing where it was not.
+    fn exams(&mut self, name: &str) -> Vec<ExamPoint> {
+        let Some(text) = self.text(name) else { return Vec::new() };
+        self.noted(read_jsonl(&text, name).map_err(|error| error.to_string())).unwrap_or_default()
     }
 }
 
@@ -342,6 +352,8 @@ mod tests {
             "clips": 5, "lessons": 10, "version": "0.1.0",
         });
         write(out, &format!("models/{name}/training.json"), &facts.to_string());
+        let exams = "{\"part\":1,\"step\":0,\"asked\":\"audio\",\"right\":3,\"of\":4}\n";
+        write(out, &format!("models/{name}/exams.jsonl"), exams);
         let losses = "{\"step\":1,\"loss\":2.5,\"lr\":0.1,\"part\":1}\n{\"step\":2,\"loss\":1.5,\"lr\":0.1,\"part\":1}\n";
         write(out, &format!("models/{name}/losses.jsonl"), losses);
     }
@@ -384,6 +396,7 @@ mod tests {
             tuned.recipe
         );
         assert_eq!(base.losses.iter().map(|step| step.loss).collect::<Vec<_>>(), [2.5, 1.5]);
+        assert_eq!((base.exams.len(), base.exams[0].right, base.exams[0].of), (1, 3, 4));
         let judged = found.judged.unwrap();
         assert_eq!((judged.good.accepted, judged.planted[0].passed.of), (9, 4));
     }

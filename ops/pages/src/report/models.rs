@@ -116,6 +116,23 @@ pub struct TrainingFacts {
     pub version: String,
     /// Every step, in order.
     pub losses: Vec<LossPoint>,
+    /// What the model knew of held-out conflicts while it learned, in order; empty where it was not asked.
+    pub exams: Vec<ExamPoint>,
+}
+
+/// How a model did at a step in the questions about one stream of samples whose streams disagree.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExamPoint {
+    /// Part, from 1.
+    pub part: u64,
+    /// Steps of that part that were taken before.
+    pub step: u64,
+    /// The questions' name: that of the stream.
+    pub asked: String,
+    /// Questions answered right, word for word.
+    pub right: u64,
+    /// All of them.
+    pub of: u64,
 }
 
 /// The loss of a step.

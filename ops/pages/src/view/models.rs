@@ -1,13 +1,12 @@
 mod curves;
 mod finding;
-mod published;
 
 use counterpoint_messages::RecipeName;
 use serde::Serialize;
 
 pub(super) use curves::losses_of;
 
-use super::{Figure, short};
+use super::{Figure, published::published, short};
 use crate::{
     PageError,
     format::{count, counted, interval, percent, points, share, spaced},
@@ -200,7 +199,7 @@ fn row(models: &Models, condition: &str, question: &str) -> Row {
         after: after.as_ref().map(accuracy),
         difference,
         difference_interval: change.map(|change| ends(change.interval)).unwrap_or_default(),
-        published: published::published(condition, question).map(|published| PublishedRow {
+        published: published(condition, question).map(|published| PublishedRow {
             place: published.place,
             before: share(published.before),
             after: share(published.after),

@@ -36,8 +36,8 @@ pub fn interval<'a>(observations: impl IntoIterator<Item = (&'a str, bool)>) -> 
     wilson(share, effective)
 }
 
-/// Wilson's score interval (1927) of a share among so many observations.
-fn wilson(share: f64, count: f64) -> Interval {
+/// Wilson's score interval (1927) of a share among so many independent observations, above 0.
+pub fn wilson(share: f64, count: f64) -> Interval {
     let z2 = Z * Z;
     let middle = (share + z2 / (2.0 * count)) / (1.0 + z2 / count);
     let half = Z / (1.0 + z2 / count) * (share * (1.0 - share) / count + z2 / (4.0 * count * count)).sqrt();

@@ -10,7 +10,7 @@ mod qa;
 mod score;
 
 pub use effect::{Claim, claims};
-pub use interval::{Interval, interval};
+pub use interval::{Interval, interval, wilson};
 pub use paired::{Pair, Paired, paired};
 pub use qa::{Match, Prediction, QaError, QaItem, QaScores, QaTally, read_jsonl, score_qa};
 pub use score::{Baselines, ClassScore, ConstantAnswer, Score, Scores, Selection, scores};

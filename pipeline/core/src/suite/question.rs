@@ -71,6 +71,16 @@ impl QuestionName {
             Self::Match => None,
         }
     }
+
+    /// Options that it offers where there are so many classes; 0 for an answer in free words.
+    pub fn options(self, classes: usize) -> usize {
+        match self {
+            Self::Class(_) | Self::ChainOfThought(_) => classes,
+            Self::Abstention(_) => classes.saturating_add(1),
+            Self::Exists(_) | Self::ExistsOther(_) | Self::Match => 2,
+            Self::OpenForm(_) => 0,
+        }
+    }
 }
 
 impl fmt::Display for QuestionName {

@@ -75,7 +75,7 @@ pub(super) fn run(
     let json = serde_json::to_vec_pretty(&claims).context("what was found cannot be written down")?;
     write_atomically(&out.join("effect.json"), &json).map_err(anyhow::Error::from)?;
     say("4 of 4: the report");
-    republish(&stage.job(), &config, common)?;
+    republish(out, &config, common)?;
     if !common.json {
         for (name, told) in [("base", &before), ("tuned", &after)] {
             print(&format!("the {name} model:"));
