@@ -86,7 +86,7 @@ impl fmt::Debug for AskedModel {
 }
 
 /// An error and its causes, in one sentence.
-fn told(error: &dyn std::error::Error) -> String {
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -162,8 +162,13 @@ impl Coordinator {
                     composing.remove(place);
                 }
             }
-            // An evaluation is no part of the run, and its letters are of no stage that is read here.
-            StageName::Fetcher | StageName::Source | StageName::Reporter | StageName::Evaluator => {}
+            // No clip ends by what models are trained or asked.
+            StageName::Fetcher
+            | StageName::Source
+            | StageName::Planner
+            | StageName::Trainer
+            | StageName::Evaluator
+            | StageName::Reporter => {}
         }
         input_of(letter)
     }
@@ -199,8 +204,10 @@ impl Coordinator {
                 StageName::Fetcher
                 | StageName::Source
                 | StageName::Composer
-                | StageName::Reporter
-                | StageName::Evaluator,
+                | StageName::Planner
+                | StageName::Trainer
+                | StageName::Evaluator
+                | StageName::Reporter,
                 ..,
             )
             | (_, None, _) => {}

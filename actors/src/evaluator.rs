@@ -175,7 +175,7 @@ impl Work for AskSample {
         }
         let trace = trace::of(&span);
         let _entered = span.entered();
-        let shown = show(tools, &self.sample, model.input, &inquiry.request)?;
+        let shown = show(&tools.reading(), &self.sample, model.input, &inquiry.request)?;
         let clip = Arc::new(shown.clip.clone());
         let answers =
             asking.ask(Ask { clip, questions: self.questions, decoding: inquiry.decoding.clone() })?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use counterpoint_log::{LogError, Position, TopicLog};
-use counterpoint_messages::Topic;
+use counterpoint_messages::{StageName, Topic};
 use futures::TryStreamExt;
 
 use crate::{pipeline::RunningPipeline, revision::Revision, stage::Phase};
@@ -38,8 +38,10 @@ async fn is_done_elsewhere(
     log: &dyn TopicLog,
     revision: &Revision,
 ) -> Result<bool, LogError> {
-    let here: Vec<_> = running.health().into_iter().map(|(stage, _)| stage).collect();
-    let stages = revision.stages();
+    // The end of a run waits for no training.
+    let is_awaited = |stage: &StageName| !matches!(stage, StageName::Planner | StageName::Trainer);
+    let here: Vec<_> = running.health().into_iter().map(|(stage, _)| stage).filter(is_awaited).collect();
+    let stages: Vec<_> = revision.stages().into_iter().filter(is_awaited).collect();
     if here.len() == stages.len() {
         return Ok(true);
     }

@@ -1,7 +1,7 @@
 //! The pipeline: one stage a file, in the order in which a clip meets them, and what runs them.
 //!
 //! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`prober`], [`gate`], [`coordinator`],
-//! [`composer`], [`evaluator`], [`reporter`].
+//! [`composer`], [`planner`], [`trainer`], [`evaluator`], [`reporter`].
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
@@ -24,6 +24,7 @@ pub mod later;
 pub mod materialise;
 pub mod media;
 pub mod pipeline;
+pub mod planner;
 pub mod prober;
 pub mod projection;
 pub mod publisher;
@@ -39,6 +40,9 @@ mod supervisor;
 pub mod sweep;
 pub mod tally;
 pub mod teaching;
+pub mod trainer;
+pub mod training;
+pub mod tuition;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -51,6 +55,7 @@ use crate::{
     source::{places::Places, settling::Settling},
     stage::Fault,
     store::{Store, StoreError},
+    tuition::Tuition,
 };
 
 /// What work may use.
@@ -71,6 +76,19 @@ pub struct Tools {
     pub publisher: Publisher,
     /// The model that is asked, where one is.
     pub model: Option<AskedModel>,
+    /// What training takes, where a model is trained.
+    pub tuition: Option<Tuition>,
+}
+
+/// What it takes to read samples and clips. Cheap to clone.
+#[derive(Clone)]
+pub struct Reading {
+    /// Media objects.
+    pub store: Store,
+    /// Media workers.
+    pub media: Arc<dyn Media>,
+    /// Loudness of every sound in LUFS, also of those that are mixed anew.
+    pub loudness_lufs: f64,
 }
 
 impl Tools {
@@ -83,13 +101,26 @@ impl Tools {
         publisher: Publisher,
     ) -> Self {
         let (settling, stopping) = (Settling::default(), AtomicBool::new(false));
-        Self { store, places, media, loudness_lufs, settling, stopping, publisher, model: None }
+        let (model, tuition) = (None, None);
+        Self { store, places, media, loudness_lufs, settling, stopping, publisher, model, tuition }
     }
 
     /// The same tools, and a model to ask.
     #[must_use]
     pub fn with_model(self, model: AskedModel) -> Self {
         Self { model: Some(model), ..self }
+    }
+
+    /// The same tools, and what training takes.
+    #[must_use]
+    pub fn with_tuition(self, tuition: Tuition) -> Self {
+        Self { tuition: Some(tuition), ..self }
+    }
+
+    /// What it takes to read samples and clips.
+    pub fn reading(&self) -> Reading {
+        let (store, media) = (self.store.clone(), Arc::clone(&self.media));
+        Reading { store, media, loudness_lufs: self.loudness_lufs }
     }
 }
 

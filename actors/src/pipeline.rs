@@ -26,6 +26,7 @@ use crate::{
     gate::Gate,
     lag::{LagWatch, Reader},
     later::{self, LaterRecord},
+    planner::{Planner, Rounds},
     prober::Prober,
     projection::newest_revision,
     reporter::Reporter,
@@ -34,6 +35,7 @@ use crate::{
     source::Source,
     stage::{Life, Process, Stage, StageActor, StageHealth, StageOptions, Stop, live},
     supervisor::{PipelineError, StageHandle, Supervisor},
+    trainer::Trainer,
 };
 
 /// Clips whose media are read while the judge is busy with another one.
@@ -58,6 +60,8 @@ pub struct Pipeline {
     pub relations: Arc<dyn Relations + Send + Sync>,
     /// Samples.
     pub plan: Plan,
+    /// Rounds of training, where there are any.
+    pub rounds: Option<Rounds>,
     /// Stages that this process runs.
     pub stages: BTreeSet<StageName>,
     /// Name of this instance, stable over restarts.
@@ -144,6 +148,14 @@ impl Pipeline {
                 self.begin(stage, process, move || {
                     Composer::new(plan.clone(), seed, Arc::clone(&relations), fingerprint)
                 })
+            }
+            StageName::Planner => {
+                let rounds = self.rounds.clone()?;
+                self.begin(stage, process, move || Planner::new(rounds.clone(), fingerprint))
+            }
+            StageName::Trainer => {
+                self.tools.tuition.as_ref()?;
+                self.begin(stage, process, || Trainer)
             }
             StageName::Reporter => self.begin(stage, process, || Reporter),
             // An evaluation has it, with a model of its own.

@@ -79,7 +79,7 @@ impl Work for JudgeClip {
             trace::link(&span, clip);
         }
         let _entered = span.entered();
-        let shown = show_clip(tools, &self.decoded, self.judge.input, &self.request)?;
+        let shown = show_clip(&tools.reading(), &self.decoded, self.judge.input, &self.request)?;
         let ask = |clip: Arc<counterpoint_models::Clip>, questions: Vec<Question>| {
             judge.ask(Ask { clip, questions, decoding: self.decoding.clone() })
         };

@@ -28,6 +28,8 @@ pub struct Contents {
     pub plan: ContentHash,
     /// What the judge's answers depend on, where there is a judge.
     pub judge: Option<ContentHash>,
+    /// What rounds of training begin with and go by, where there are any.
+    pub rounds: Option<ContentHash>,
 }
 
 /// What each stage is called under one set of settings.
@@ -45,7 +47,7 @@ impl Revision {
         contents: Contents,
         replays: BTreeMap<StageName, u32>,
     ) -> Self {
-        let stages = stages(settings.prober.judge.is_some());
+        let stages = stages(settings.prober.judge.is_some(), settings.trainer.base.is_some());
         let settings = by_stage(settings, contents);
         let fingerprints = fingerprints(stages, &settings, &replays);
         Self { declared: RevisionDeclared { number, settings, replays, fingerprints } }
@@ -83,9 +85,14 @@ impl Revision {
         self.declared.fingerprints.contains_key(&StageName::Prober)
     }
 
+    /// Whether models are trained while clips keep coming.
+    pub fn has_rounds(&self) -> bool {
+        self.declared.fingerprints.contains_key(&StageName::Planner)
+    }
+
     /// Its stages, in the order in which a clip meets them.
     pub fn stages(&self) -> Vec<StageName> {
-        stages(self.has_judge())
+        stages(self.has_judge(), self.has_rounds())
     }
 
     /// Fingerprints of all stages.
@@ -154,10 +161,11 @@ fn fingerprints(
     fingerprints
 }
 
-/// The stages of a run. A judge changes nothing for runs without one, whose records and fingerprints stay theirs.
-pub fn stages(has_judge: bool) -> Vec<StageName> {
+/// The stages of a run. Models change nothing for runs without them, whose records and fingerprints stay theirs.
+pub fn stages(has_judge: bool, has_rounds: bool) -> Vec<StageName> {
     let is_of_run = |stage: &StageName| match stage {
         StageName::Prober => has_judge,
+        StageName::Planner | StageName::Trainer => has_rounds,
         stage => StageName::RUN.contains(stage),
     };
     StageName::ALL.into_iter().filter(is_of_run).collect()
@@ -165,7 +173,7 @@ pub fn stages(has_judge: bool) -> Vec<StageName> {
 
 /// The settings that each stage's results depend on, as text.
 fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMap<String, String>> {
-    let Settings { seed, source, curator: _, decoder, prober, gate, composer: _ } = settings;
+    let Settings { seed, source, curator: _, decoder, prober, gate, composer: _, trainer } = settings;
     let plan = [("plan".to_owned(), contents.plan.to_string()), ("seed".to_owned(), seed.to_string())];
     let mut by_stage: BTreeMap<_, _> = [
         (StageName::Source, flat(source)),
@@ -191,6 +199,13 @@ fn by_stage(settings: &Settings, contents: Contents) -> BTreeMap<String, BTreeMa
         let mut settings = flat(prober);
         settings.extend(contents.judge.map(|judge| ("identity".to_owned(), judge.to_string())));
         by_stage.insert(StageName::Prober.as_str().to_owned(), settings);
+    }
+    if trainer.base.is_some() {
+        let mut settings = flat(trainer);
+        settings.insert("seed".to_owned(), seed.to_string());
+        settings.extend(contents.rounds.map(|rounds| ("contents".to_owned(), rounds.to_string())));
+        by_stage.insert(StageName::Planner.as_str().to_owned(), settings);
+        by_stage.insert(StageName::Trainer.as_str().to_owned(), BTreeMap::new());
     }
     by_stage
 }
@@ -218,6 +233,7 @@ mod tests {
         rules: ContentHash([2; 32]),
         plan: ContentHash([3; 32]),
         judge: None,
+        rounds: None,
     };
 
     #[test]
@@ -274,6 +290,28 @@ mod tests {
         assert_eq!(one.fingerprint(StageName::Decoder), before.fingerprint(StageName::Decoder));
         assert_ne!(one.fingerprint(StageName::Gate), before.fingerprint(StageName::Gate));
         assert_ne!(one.fingerprint(StageName::Prober), other.fingerprint(StageName::Prober));
+    }
+
+    #[test]
+    fn rounds_of_training_rename_the_reporter_alone_and_others_themselves_as_well() {
+        let mut settings = Settings::default();
+        let before = Revision::new(1, &settings, CONTENTS, BTreeMap::new());
+        settings.trainer.every = 7;
+        let unused = Revision::new(2, &settings, CONTENTS, BTreeMap::new());
+        assert!(unused.is_same_as(&before), "without a model its settings count for nothing");
+        settings.trainer.base = Some("tiny".to_owned());
+        let trained = |byte| {
+            let contents = Contents { rounds: Some(ContentHash([byte; 32])), ..CONTENTS };
+            Revision::new(2, &settings, contents, BTreeMap::new())
+        };
+        let (one, other) = (trained(1), trained(2));
+        assert_eq!(one.stages()[7..], [StageName::Planner, StageName::Trainer, StageName::Reporter]);
+        for stage in StageName::RUN {
+            let same = one.fingerprint(stage) == before.fingerprint(stage);
+            assert_eq!(same, stage != StageName::Reporter, "{stage}");
+        }
+        assert_ne!(one.fingerprint(StageName::Planner), other.fingerprint(StageName::Planner));
+        assert_ne!(one.fingerprint(StageName::Trainer), other.fingerprint(StageName::Trainer));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod evaluator;
 mod fetcher;
 mod follow;
 mod prober;
+mod trainer;
 
 use std::time::Duration;
 
@@ -18,6 +19,7 @@ pub use fetcher::{FetchOutcome, FetchReason, FetcherSettings};
 pub use follow::FollowSettings;
 pub use prober::ProberSettings;
 use serde::{Deserialize, Serialize};
+pub use trainer::TrainerSettings;
 
 /// What comes out.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -37,6 +39,8 @@ pub struct Settings {
     pub gate: GateSettings,
     /// Samples.
     pub composer: ComposerSettings,
+    /// Rounds of training.
+    pub trainer: TrainerSettings,
 }
 
 /// Reading of folders.
@@ -264,7 +268,8 @@ impl Settings {
             ),
         ];
         SettingError::first_of(checks)?;
-        self.prober.check()
+        self.prober.check()?;
+        self.trainer.check()
     }
 }
 

@@ -8,7 +8,7 @@ use counterpoint_models::{Clip, ClipError, ContentId, Frames, ModelInput, Sound}
 use tempfile::TempPath;
 
 use crate::{
-    Tools,
+    Reading,
     media::{ParentFiles, Parents, Sampled},
     stage::Fault,
     store::StoreError,
@@ -23,7 +23,7 @@ pub(crate) struct Shown {
 /// A sample in the form that a model reads. Its file is composed anew: what the model gets is what an exported
 /// file holds.
 pub(crate) fn show(
-    tools: &Tools,
+    reading: &Reading,
     sample: &SampleComposed,
     input: ModelInput,
     request: &SampleRequest,
@@ -33,15 +33,15 @@ pub(crate) fn show(
         let clip = Clip::new(content(ContentHash::of(name.as_bytes()))?).with_sample(name);
         return Ok(Shown { clip, _file: None });
     }
-    let parents = Parents::of(sample, &tools.store)?;
-    let file = compose(tools, sample.recipe, &parents, &name)?;
+    let parents = Parents::of(sample, &reading.store)?;
+    let file = compose(reading, sample.recipe, &parents, &name)?;
     let mut hasher = blake3::Hasher::new();
     File::open(&file)
         .and_then(|opened| hasher.update_reader(opened).map(drop))
         .map_err(|error| StoreError::io("read", &file, error))?;
     let mut clip = Clip::new(content(ContentHash(*hasher.finalize().as_bytes()))?).with_sample(&name);
     if input != ModelInput::File {
-        let sampled = read(tools, &file, &name, request)?;
+        let sampled = read(reading, &file, &name, request)?;
         if let Some(sound) = sound_of(&sampled, request)? {
             clip = clip.with_sound(sound);
         }
@@ -67,7 +67,7 @@ pub(crate) struct ShownClip {
 /// or a sound that is shown twice is the same to the last bit. By name they are `VIDEO/RECIPE`, or
 /// `VIDEO_START/RECIPE` of a segment that starts so many milliseconds into the video.
 pub(crate) fn show_clip(
-    tools: &Tools,
+    reading: &Reading,
     decoded: &ClipDecoded,
     input: ModelInput,
     request: &SampleRequest,
@@ -86,11 +86,11 @@ pub(crate) fn show_clip(
         return Ok(ShownClip { without_sound, without_picture, whole, _files: files });
     }
     let host = ParentFiles {
-        video: tools.store.open_object(decoded.media.hash)?,
-        sound: tools.store.open_object(decoded.sound.hash)?,
+        video: reading.store.open_object(decoded.media.hash)?,
+        sound: reading.store.open_object(decoded.sound.hash)?,
     };
     if input != ModelInput::File {
-        let sampled = read(tools, host.video.path(), video, request)?;
+        let sampled = read(reading, host.video.path(), video, request)?;
         if let Some(sound) = sound_of(&sampled, request)? {
             without_picture = without_picture.with_sound(sound.clone());
             whole = whole.with_sound(sound);
@@ -107,7 +107,7 @@ pub(crate) fn show_clip(
     if input != ModelInput::FramesAndSound {
         let parents = Parents { host, donors: Vec::new() };
         let mut with_file = |clip: Clip, recipe| {
-            let file = compose(tools, recipe, &parents, video)?;
+            let file = compose(reading, recipe, &parents, video)?;
             let clip = clip.with_file(&*file);
             files.push(file);
             Ok::<_, Fault>(clip)
@@ -119,20 +119,20 @@ pub(crate) fn show_clip(
     Ok(ShownClip { without_sound, without_picture, whole, _files: files })
 }
 
-fn compose(tools: &Tools, recipe: Recipe, parents: &Parents, name: &str) -> Result<TempPath, Fault> {
-    let scratch = tools.store.scratch();
+fn compose(reading: &Reading, recipe: Recipe, parents: &Parents, name: &str) -> Result<TempPath, Fault> {
+    let scratch = reading.store.scratch();
     let named = tempfile::Builder::new().prefix("shown-").suffix(".mp4").tempfile_in(&scratch);
     let path = named.map_err(|error| StoreError::io("write in", &scratch, error))?.into_temp_path();
-    let request = ComposeRequest { recipe, loudness_lufs: tools.loudness_lufs };
-    let composed = tools.media.compose(&request, parents, &path)?;
+    let request = ComposeRequest { recipe, loudness_lufs: reading.loudness_lufs };
+    let composed = reading.media.compose(&request, parents, &path)?;
     composed.map_err(|reject| {
         Fault::Record(format!("{} of {name} cannot be made: {}", recipe.name(), reject.detail))
     })?;
     Ok(path)
 }
 
-fn read(tools: &Tools, file: &Path, name: &str, request: &SampleRequest) -> Result<Sampled, Fault> {
-    let sampled = tools.media.sample(file, request)?;
+fn read(reading: &Reading, file: &Path, name: &str, request: &SampleRequest) -> Result<Sampled, Fault> {
+    let sampled = reading.media.sample(file, request)?;
     sampled.map_err(|reject| Fault::Record(format!("{name} cannot be read: {}", reject.detail)))
 }
 

@@ -77,7 +77,7 @@ fn a_run_goes_on_where_release_0_1_left_it_and_speaks_its_language_until_the_log
     let workplace = left_by_release_0_1();
     let out = workplace.out();
     let list = out.ask(["topics", "list"]);
-    assert_eq!((number(&list["format_level"]), number(&list["newest_format_level"])), (1, 3));
+    assert_eq!((number(&list["format_level"]), number(&list["newest_format_level"])), (1, 4));
     let before = out.records();
     assert_eq!((before["decoded"], before["accepted"], before["samples"]), (6, 4, 24));
 
@@ -101,13 +101,13 @@ fn a_run_goes_on_where_release_0_1_left_it_and_speaks_its_language_until_the_log
 
     let told = command(&["topics", "upgrade"], &workplace.path("out")).run().done().stdout;
     for words in
-        ["format level 3, was 1", "InputOffered as version 2 (was 1)", "FormatDeclared as version 1 (new)"]
+        ["format level 4, was 1", "InputOffered as version 2 (was 1)", "FormatDeclared as version 1 (new)"]
     {
         assert!(told.contains(words), "{told}");
     }
     let again = out.ask(["topics", "upgrade"]);
-    assert_eq!((number(&again["format_level"]), again["changes"].as_array().unwrap().len()), (3, 0));
-    assert_eq!(number(&out.status()["format_level"]), 3);
+    assert_eq!((number(&again["format_level"]), again["changes"].as_array().unwrap().len()), (4, 0));
+    assert_eq!(number(&out.status()["format_level"]), 4);
 
     workplace.add_good(12);
     workplace.run().run().done();
@@ -133,7 +133,7 @@ fn a_log_is_not_upgraded_under_the_feet_of_a_process_at_work() {
         .ended_with(1, &["is at work on this log", "group gate.", "--while-running"]);
     assert_eq!(number(&out.status()["format_level"]), 1, "nothing was changed");
     command(&["topics", "upgrade", "--while-running"], &folder).run().done();
-    assert_eq!(number(&out.status()["format_level"]), 3);
+    assert_eq!(number(&out.status()["format_level"]), 4);
     gate.interrupt();
     gate.wait().ended_with(130, &[]);
 }

@@ -238,6 +238,9 @@ impl Evidence {
             | Message::FormatDeclared(_)
             | Message::InputFetched(_)
             | Message::ClipProbed(_)
+            | Message::TrainingPlanned(_)
+            | Message::CheckpointSaved(_)
+            | Message::TrainingFailed(_)
             | Message::AnswerGiven(_) => {}
         }
     }

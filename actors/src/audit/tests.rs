@@ -56,6 +56,7 @@ impl World {
             rules: ContentHash::default(),
             plan: plan.hash(),
             judge: None,
+            rounds: None,
         };
         let revision = Revision::new(1, &Settings::default(), contents, BTreeMap::new());
         let mut world = Self { folder, revision, plan, store, records: Vec::new() };

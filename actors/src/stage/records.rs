@@ -241,6 +241,13 @@ impl<S: Stage> Cycle<S> {
             Message::RecipeSkipped(skipped) => {
                 events::RecipeSkippedEvent { recipe: skipped.recipe, reason: skipped.reason }.emit();
             }
+            Message::CheckpointSaved(saved) => {
+                events::TrainingEnded { fault: None, said: &saved.folder }.emit();
+            }
+            Message::TrainingFailed(failed) => {
+                trace::fail(span, failed.reason.as_str());
+                events::TrainingEnded { fault: Some(failed.reason), said: &failed.detail }.emit();
+            }
             _ => {}
         }
         let partitions = self.log.partitions(output.topic);
@@ -259,6 +266,13 @@ impl<S: Stage> Cycle<S> {
                 members = sealed.members,
             ),
             Message::RunFinished(_) => tracing::info_span!(parent: None, span::RUN_FINISHED, stage),
+            Message::TrainingPlanned(planned) => tracing::info_span!(
+                parent: None,
+                span::TRAINING_PLAN,
+                stage,
+                training = %planned.id,
+                samples = planned.samples,
+            ),
             _ => tracing::info_span!(
                 parent: None,
                 span::CLIP_FOUND,

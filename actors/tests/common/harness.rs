@@ -15,13 +15,16 @@ use counterpoint_actors::{
     PipelineError, Tools,
     media::{Media, Parents, PreparedFiles, Sampled},
     pipeline::{self, Offer, Pipeline},
-    projection::{Projection, Summary},
+    planner::Rounds,
+    projection::{Projection, Summary, samples_of},
     publisher::{Page, Publisher},
-    revision::{Contents, Revision},
+    revision::{Contents, Revision, stages},
     settings::{Effort, FetcherSettings, Settings},
     source::{places::Places, settling::Moment},
     stage::{Fault, Process},
     store::Store,
+    training::{Outcome, outcomes},
+    tuition::Results,
 };
 use counterpoint_core::{
     curation,
@@ -33,7 +36,7 @@ use counterpoint_core::{
 use counterpoint_log::TopicLog;
 use counterpoint_messages::{ContentHash, LabelList, RecordId, RejectReason, Split, StageName, Topic};
 
-use crate::prepared::prepared;
+use crate::{prepared::prepared, tutor::FakeTutor};
 
 /// Classes without kinship, and a MID of each.
 pub const CLASSES: [(&str, &str); 4] =
@@ -116,6 +119,8 @@ pub struct Harness {
     pub settings: Settings,
     pub effort: Effort,
     pub fetcher: FetcherSettings,
+    pub rounds: Option<Rounds>,
+    pub tutor: Option<Arc<FakeTutor>>,
     rulebook: Arc<curation::Curator>,
 }
 
@@ -134,6 +139,8 @@ impl Harness {
             media: Arc::new(PretendedMedia::default()),
             settings: Settings::default(),
             fetcher: FetcherSettings::default(),
+            rounds: None,
+            tutor: None,
             effort: Effort { workers: 2, max_records: 64, patience_seconds: 5, ..Effort::default() },
             rulebook,
         };
@@ -141,6 +148,15 @@ impl Harness {
             harness.add_clip(number, "good");
         }
         harness
+    }
+
+    /// Plans a round of training for every so many new samples, and has them taught by this one.
+    pub fn train(&mut self, every: u64, tutor: &Arc<FakeTutor>) {
+        self.settings.trainer.base = Some("tiny".to_owned());
+        self.settings.trainer.every = every;
+        let request = SampleRequest { size: 28, ..SampleRequest::default() };
+        self.rounds = Some(Rounds { course: tutor.course(), request, every, seed: 7 });
+        self.tutor = Some(Arc::clone(tutor));
     }
 
     pub fn video(number: usize) -> String {
@@ -167,6 +183,7 @@ impl Harness {
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
             judge: None,
+            rounds: self.rounds.as_ref().map(Rounds::contents),
         };
         Revision::new(1, &self.settings, contents, BTreeMap::new())
     }
@@ -189,6 +206,7 @@ impl Harness {
             rulebook: Arc::clone(&self.rulebook),
             relations: self.rulebook.clone(),
             plan: Plan::default(),
+            rounds: self.rounds.clone(),
             stages: stages.iter().copied().collect(),
             instance: "test".to_owned(),
             log: Arc::clone(log),
@@ -205,7 +223,13 @@ impl Harness {
         };
         let media: Arc<PretendedMedia> = Arc::clone(&self.media);
         let store = Store::open(&self.path("out/objects")).unwrap();
-        Tools::new(store, Places::default(), media, -23.0, publisher)
+        let tools = Tools::new(store, Places::default(), media, -23.0, publisher);
+        match &self.tutor {
+            Some(tutor) => {
+                tools.with_tuition(tutor.tuition(log, Results::Below(self.path("out/checkpoints"))))
+            }
+            None => tools,
+        }
     }
 
     /// Offers the folder and runs every stage until the run has ended; the counts it left.
@@ -244,6 +268,39 @@ impl Harness {
                 }
             }
             Ok(Projection::of(&**log, &revision).await.unwrap().summary)
+        })
+    }
+
+    /// Runs every stage, rounds of training among them, until the run has ended and every round that its samples are
+    /// enough for is over.
+    pub fn run_rounds(&self, log: &Arc<dyn TopicLog>) -> BTreeMap<RecordId, Outcome> {
+        // Whatever was learned on another log.
+        let _ = fs::remove_dir_all(self.path("out/checkpoints"));
+        let every = self.rounds.as_ref().unwrap().every;
+        actix::System::new().block_on(async {
+            let revision = self.revision();
+            pipeline::declare(&**log, &revision).await.unwrap();
+            let mut running = self.pipeline(log, &stages(false, true)).start();
+            let input = self.offer(log).await;
+            let finished = async {
+                pipeline::wait_for_end(&**log, &revision, Some(input)).await.unwrap();
+                let samples = samples_of(&**log, &revision).await.unwrap();
+                let learned = samples.iter().filter(|sample| sample.split == Split::Train).count() as u64;
+                loop {
+                    let outcomes = outcomes(&**log).await.unwrap();
+                    if outcomes.len() as u64 == learned / every {
+                        break outcomes;
+                    }
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let outcomes = tokio::select! {
+                ended = running.ended() => panic!("it ended: {ended:?}"),
+                outcomes = finished => outcomes,
+            };
+            running.stop();
+            running.ended().await.unwrap();
+            outcomes
         })
     }
 

@@ -8,12 +8,15 @@ mod flaky;
 mod harness;
 #[path = "../common/prepared.rs"]
 mod prepared;
+#[path = "../common/tutor.rs"]
+mod tutor;
 
 use std::{
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 
+use counterpoint_actors::training::Outcome;
 use counterpoint_log::{TopicLog, failpoints, memory::MemoryLog};
 use counterpoint_messages::{Message, MessageKind, StageName, Topic};
 use fail::FailScenario;
@@ -47,6 +50,26 @@ fn a_panic_anywhere_in_any_stage_loses_nothing() {
             fail::remove(&name);
         }
     }
+}
+
+#[test]
+fn a_panic_anywhere_in_rounds_of_training_changes_no_checkpoint() {
+    let _scenario = scenario();
+    let mut harness = Harness::with_clips(12);
+    harness.train(10, &Arc::default());
+    let undisturbed = harness.run_rounds(&memory());
+    assert!(undisturbed.len() >= 3, "{undisturbed:?}");
+    assert!(undisturbed.values().all(|outcome| matches!(outcome, Outcome::Saved(_))), "{undisturbed:?}");
+    for stage in [StageName::Planner, StageName::Trainer] {
+        for point in ["plan", "work", "worked", "conclude", "concluded"] {
+            let name = format!("{stage}::{point}");
+            fail::cfg(&name, "2*return(panic:)").unwrap();
+            assert_eq!(harness.run_rounds(&memory()), undisturbed, "{name}");
+            fail::remove(&name);
+        }
+    }
+    let log: Arc<dyn TopicLog> = Arc::new(flaky::FlakyLog::new(memory(), 5));
+    assert_eq!(harness.run_rounds(&log), undisturbed, "every 5th commit or abort fails");
 }
 
 #[test]

@@ -14,4 +14,7 @@ mod source;
 #[path = "../common/tallied.rs"]
 mod tallied;
 mod tally;
+mod training;
+#[path = "../common/tutor.rs"]
+mod tutor;
 mod upgrades;

@@ -89,6 +89,7 @@ impl Start {
             rulebook: Arc::clone(&RULEBOOK),
             relations: RULEBOOK.clone(),
             plan: Plan::default(),
+            rounds: None,
             stages: self.stages.clone(),
             instance: self.instance.clone(),
             log,

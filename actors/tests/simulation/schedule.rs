@@ -168,6 +168,7 @@ impl Schedule {
             rules: ContentHash::default(),
             plan: Plan::default().hash(),
             judge: None,
+            rounds: None,
         };
         let revision = Revision::new(1, &settings, contents, BTreeMap::new());
         let clock = Arc::clone(&scheduler);

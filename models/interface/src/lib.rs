@@ -26,5 +26,6 @@ pub use settings::LocalSettings;
 pub use stop::Stop;
 pub use thread::{Ask, ModelThread};
 pub use training::{
-    Base, LearnedStep, Lesson, Material, Progress, Trained, Training, TrainingError, UnknownKind,
+    Base, LearnedStep, Lesson, Material, Prepared, Progress, Trained, Training, TrainingError, Tutor,
+    UnknownKind,
 };

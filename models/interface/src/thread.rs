@@ -14,6 +14,7 @@ use std::{
 };
 
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::{Answer, AskError, Clip, Decoding, Model, ModelError, ModelFacts, Question, Stop};
 
@@ -33,6 +34,8 @@ type Answers = Vec<Result<Answer, AskError>>;
 
 struct Job {
     ask: Ask,
+    /// What the asker is at: what the model does about it is a part of that.
+    span: Span,
     reply: oneshot::Sender<Result<Answers, AskError>>,
 }
 
@@ -114,7 +117,7 @@ impl ModelThread {
     pub async fn ask(&self, ask: Ask) -> Result<Answers, AskError> {
         let (reply, answers) = oneshot::channel();
         let jobs = self.jobs.as_ref().ok_or(AskError::Stopped)?;
-        jobs.send(Job { ask, reply }).await.map_err(|_| AskError::Gone)?;
+        jobs.send(Job { ask, span: Span::current(), reply }).await.map_err(|_| AskError::Gone)?;
         answers.await.unwrap_or(Err(AskError::Gone))
     }
 
@@ -157,7 +160,7 @@ impl fmt::Debug for ModelThread {
 
 /// Answers until nobody can ask any more, or until the model panics.
 fn live(mut model: Box<dyn Model>, mut waiting: mpsc::Receiver<Job>, stop: &Stop, gone: &AtomicBool) {
-    while let Some(Job { ask, reply }) = waiting.blocking_recv() {
+    while let Some(Job { ask, span, reply }) = waiting.blocking_recv() {
         if stop.is_set() {
             drop(reply.send(Err(AskError::Stopped)));
             continue;
@@ -166,7 +169,8 @@ fn live(mut model: Box<dyn Model>, mut waiting: mpsc::Receiver<Job>, stop: &Stop
             continue;
         }
         let Ask { clip, questions, decoding } = &ask;
-        let answers = catch_unwind(AssertUnwindSafe(|| model.ask(clip, questions, decoding)));
+        let answers =
+            catch_unwind(AssertUnwindSafe(|| span.in_scope(|| model.ask(clip, questions, decoding))));
         let problem = match answers {
             Ok(answers) if answers.len() == questions.len() => {
                 // An asker that went away has no use for them.

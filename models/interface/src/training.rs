@@ -1,6 +1,10 @@
 //! What it is to train a model: lessons in, a folder that can be asked out.
 
-use std::{error::Error, path::PathBuf};
+use std::{
+    error::Error,
+    io,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -76,6 +80,55 @@ pub struct Training {
     pub stop: Stop,
 }
 
+/// What trains models.
+pub trait Tutor: Send + Sync {
+    /// Looks at what a training is to begin with and at its settings, without training: `recipe` is a file in TOML or
+    /// the name of settings that are built in, `None` those built in for such a base. Reads every weight once.
+    ///
+    /// # Errors
+    /// [`TrainingError::Base`] if the model to begin with is not there or is damaged, [`TrainingError::Failed`] for
+    /// settings that can never work.
+    fn prepare(&self, base: &Base, recipe: Option<&Path>) -> Result<Prepared, TrainingError>;
+
+    /// Trains, and tells how far it is; goes on where an interrupted training of the same folder was, and does nothing
+    /// again where it had ended.
+    ///
+    /// # Errors
+    /// Settings, clips or a folder that it cannot do with, or the word to stop.
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError>;
+}
+
+impl<T: Tutor + ?Sized> Tutor for &T {
+    fn prepare(&self, base: &Base, recipe: Option<&Path>) -> Result<Prepared, TrainingError> {
+        (**self).prepare(base, recipe)
+    }
+
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError> {
+        (**self).train(training, material, watch)
+    }
+}
+
+/// What a training will begin with and go by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// Name of the settings, as it was given or built in.
+    pub recipe: String,
+    /// The settings, in TOML.
+    pub settings: String,
+    /// What the base's answers depend on; `None` for nothing.
+    pub base: Option<String>,
+}
+
 /// How far a training is.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Progress {
@@ -120,6 +173,13 @@ pub struct Trained {
     pub losses: PathBuf,
 }
 
+impl Trained {
+    /// File of the folder with the losses of all steps.
+    pub const LOSSES: &str = "losses.jsonl";
+    /// File of the folder that says what the result came from; it is written last.
+    pub const FACTS: &str = "training.json";
+}
+
 /// Why a training ended without a result.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainingError {
@@ -150,7 +210,62 @@ pub enum TrainingError {
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
+    /// The model to begin with is not there or is damaged.
+    #[error(transparent)]
+    Base(Box<dyn Error + Send + Sync>),
+    /// The loss or its gradient is no number any more. What was learned before is kept.
+    #[error(transparent)]
+    Diverged(Box<dyn Error + Send + Sync>),
+    /// It takes more memory than there is.
+    #[error(
+        "the training takes more memory than there is ({problem}): give its recipe a smaller `batch` and more \
+         `accumulation`, or `recompute = true`"
+    )]
+    Memory {
+        /// What the system said.
+        problem: String,
+    },
     /// Anything else, with the file or the setting that is wrong.
     #[error(transparent)]
     Failed(Box<dyn Error + Send + Sync>),
+}
+
+impl TrainingError {
+    /// Whether a full disk is what kept the training from going on. What was learned up to the last kept state is
+    /// kept, so it goes on from there when there is space again.
+    pub fn is_full_disk(&self) -> bool {
+        let mut cause: Option<&(dyn Error + 'static)> = match self {
+            Self::Base(error) | Self::Diverged(error) | Self::Failed(error) => Some(&**error),
+            error => Some(error),
+        };
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot write the state")]
+    struct Unwritten(#[source] io::Error);
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures_however_deep_it_lies() {
+        let failed = |kind: io::ErrorKind| TrainingError::Failed(Box::new(Unwritten(kind.into())));
+        assert!(failed(io::ErrorKind::StorageFull).is_full_disk());
+        assert!(failed(io::ErrorKind::QuotaExceeded).is_full_disk());
+        let source = Box::new(Unwritten(io::ErrorKind::StorageFull.into()));
+        assert!(TrainingError::Clip { number: 1, of: 2, source }.is_full_disk());
+        let other = failed(io::ErrorKind::PermissionDenied);
+        assert!(!other.is_full_disk());
+        assert_eq!(other.to_string(), "cannot write the state");
+    }
 }

@@ -151,6 +151,7 @@ impl OmniModel {
         decoding: &Decoding,
     ) -> Vec<Result<Answer, AskError>> {
         let started = Instant::now();
+        let _span = tracing::info_span!("model.generate", questions = batch.len()).entered();
         if self.stop.is_set() {
             return batch.iter().map(|_| Err(AskError::Stopped)).collect();
         }
@@ -195,6 +196,7 @@ impl OmniModel {
     /// Answers by the likeliest of some options.
     fn choose(&self, begun: &Begun, question: &Question, options: &[String]) -> Result<Answer, AskError> {
         let started = Instant::now();
+        let _span = tracing::info_span!("model.choose", options = options.len()).entered();
         if self.stop.is_set() {
             return Err(AskError::Stopped);
         }

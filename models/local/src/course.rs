@@ -4,24 +4,26 @@
 //! name with `.training` after it. The result has its name only when it is whole.
 
 use std::{
+    any::Any,
     collections::BTreeSet,
     fs, io,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use counterpoint_models::{
-    Base, LearnedStep, LocalModel, LocalSettings, Material, Model as _, Progress, Trained, Training,
-    TrainingError,
+    Base, LearnedStep, LocalModel, LocalSettings, Material, Model as _, Prepared, Progress, Trained,
+    Training, TrainingError,
 };
 use counterpoint_omni::{
-    self as omni, Kind, Model, Origin, Recipe, TinyConfig, Trainer,
+    self as omni, Checkpoint, Kind, Model, Origin, Recipe, TinyConfig, TrainError, Trainer,
     inputs::{template::SYSTEM, tiny, tokenizer::Tokenizer},
     write_checkpoint,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{Lessons, OmniModel, lessons::Part};
+use crate::{Lessons, OmniModel, identity::identity, lessons::Part};
 
 /// Settings that are built in, by name.
 const BUILT_IN: [(&str, &str); 3] = [
@@ -33,10 +35,9 @@ const BUILT_IN: [(&str, &str); 3] = [
 /// Most tokens of a tokenizer that is learned for a tiny model.
 const TINY_VOCABULARY: usize = 1000;
 
-/// File of a result that says what it came from.
-const FACTS: &str = "training.json";
-/// File of a result with the losses of all steps.
-const LOSSES: &str = "losses.jsonl";
+/// What the message of a panic says where libtorch was given no memory, on a CPU or on a GPU.
+const NO_MEMORY: [&str; 3] = ["out of memory", "can't allocate memory", "not enough memory"];
+
 /// What a working folder's name has after that of the result.
 const WORKING: &str = ".training";
 
@@ -97,27 +98,48 @@ struct Course {
     parts: Vec<Recipe>,
 }
 
+/// The name of a training's settings and their text.
+fn settings(base: &Base, recipe: Option<&Path>) -> Result<(String, String), CourseError> {
+    let fallback = Path::new(if *base == Base::Nothing { "tiny" } else { "published" });
+    let path = recipe.unwrap_or(fallback);
+    let built_in = BUILT_IN.iter().find(|(name, _)| path == Path::new(name));
+    let text = match built_in {
+        Some((_, text)) => (*text).to_owned(),
+        None => {
+            fs::read_to_string(path).map_err(|source| CourseError::Read { path: path.to_owned(), source })?
+        }
+    };
+    Ok((path.display().to_string(), text))
+}
+
 impl Course {
     /// Reads the settings, and brings in what the command line says.
     fn of(training: &Training) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let from_nothing = training.base == Base::Nothing;
-        let fallback = Path::new(if from_nothing { "tiny" } else { "published" });
-        let path = training.recipe.as_deref().unwrap_or(fallback);
-        let built_in = BUILT_IN.iter().find(|(name, _)| path == Path::new(name));
-        let text = match built_in {
-            Some((_, text)) => (*text).to_owned(),
-            None => fs::read_to_string(path)
-                .map_err(|source| CourseError::Read { path: path.to_owned(), source })?,
-        };
-        let name = path.display().to_string();
-        let wrong = |source| CourseError::Toml { name: name.clone(), source: Box::new(source) };
+        let (name, text) = settings(&training.base, training.recipe.as_deref())?;
+        let mut course = Self::parse(&training.base, &name, &text)?;
+        for part in &mut course.parts {
+            if let Some(recipes) = &training.recipes {
+                part.recipes.clone_from(recipes);
+            }
+            if let Some(seed) = training.seed {
+                part.seed = seed;
+            }
+            part.check()?;
+        }
+        Ok(course)
+    }
+
+    /// Reads settings of a training that begins with such a base.
+    fn parse(base: &Base, name: &str, text: &str) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let from_nothing = *base == Base::Nothing;
+        let wrong = |source| CourseError::Toml { name: name.to_owned(), source: Box::new(source) };
         let has_parts = text.parse::<toml::Table>().map_err(wrong)?.contains_key("parts");
-        let mut course: Self = if has_parts {
-            toml::from_str(&text).map_err(wrong)?
+        let course: Self = if has_parts {
+            toml::from_str(text).map_err(wrong)?
         } else {
-            Self { tiny: TinyConfig::default(), parts: vec![toml::from_str(&text).map_err(wrong)?] }
+            Self { tiny: TinyConfig::default(), parts: vec![toml::from_str(text).map_err(wrong)?] }
         };
-        let kind = |problem| CourseError::Kind { name: name.clone(), problem };
+        let kind = |problem| CourseError::Kind { name: name.to_owned(), problem };
         if course.parts.is_empty() {
             return Err(kind("it has no parts: give at least one").into());
         }
@@ -127,15 +149,6 @@ impl Course {
         }
         if !from_nothing && (all_full || course.parts.len() > 1) {
             return Err(kind("a model that is there is tuned in one part, with kind.lora").into());
-        }
-        for part in &mut course.parts {
-            if let Some(recipes) = &training.recipes {
-                part.recipes.clone_from(recipes);
-            }
-            if let Some(seed) = training.seed {
-                part.seed = seed;
-            }
-            part.check()?;
         }
         Ok(course)
     }
@@ -167,12 +180,63 @@ struct Facts {
     version: String,
 }
 
+/// Looks at what a training is to begin with and at its settings. Reads every weight once.
+///
+/// # Errors
+/// Settings that can never work, or a model to begin with that is not there or is damaged.
+pub fn prepare(base: &Base, recipe: Option<&Path>) -> Result<Prepared, TrainingError> {
+    let (recipe, settings) = settings(base, recipe).map_err(failed)?;
+    let course = Course::parse(base, &recipe, &settings).map_err(TrainingError::Failed)?;
+    course.parts.iter().try_for_each(Recipe::check).map_err(failed)?;
+    let base = match base {
+        Base::Nothing => None,
+        Base::Model(LocalModel { checkpoint, .. }) => Some(identity_of(checkpoint)?),
+    };
+    Ok(Prepared { recipe, settings, base })
+}
+
+/// What the answers of a checkpoint depend on.
+fn identity_of(folder: &Path) -> Result<String, TrainingError> {
+    let checkpoint = Checkpoint::open(folder).map_err(|error| TrainingError::Base(Box::new(error)))?;
+    let found = identity(folder, &checkpoint, None);
+    let found = found.map_err(|source| {
+        let path = folder.join("config.json");
+        TrainingError::Base(Box::new(CourseError::File { path, source }))
+    })?;
+    Ok(found.name())
+}
+
 /// Trains, and tells how far it is; goes on where an interrupted training of the same folder was.
 ///
 /// # Errors
-/// Settings that cannot work, clips that cannot be read or do not fit the model, a loss that is no number, a folder
-/// that holds something else or cannot be written, or the word to stop.
+/// Settings that cannot work, clips that cannot be read or do not fit the model, a loss that is no number, too little
+/// memory, a folder that holds something else or cannot be written, or the word to stop.
 pub fn train(
+    training: &Training,
+    material: &dyn Material,
+    watch: &mut dyn FnMut(Progress),
+) -> Result<Trained, TrainingError> {
+    // libtorch has no other way to say that there is no memory, and none of what panicked is used again.
+    match catch_unwind(AssertUnwindSafe(|| course(training, material, watch))) {
+        Ok(ended) => ended,
+        Err(panic) => match memory_wanted(&*panic) {
+            Some(problem) => Err(TrainingError::Memory { problem }),
+            None => resume_unwind(panic),
+        },
+    }
+}
+
+/// What a panic says of memory that was not there; nothing if it is about something else.
+fn memory_wanted(panic: &(dyn Any + Send)) -> Option<String> {
+    let said = panic.downcast_ref::<String>().map(String::as_str);
+    let said = said.or_else(|| panic.downcast_ref::<&str>().copied())?;
+    // What follows is where in libtorch it happened; an error that is printed for programmers has no line breaks.
+    let mut lines = said.lines().flat_map(|line| line.split("\\n"));
+    let line = lines.find(|line| NO_MEMORY.iter().any(|words| line.contains(words)))?;
+    Some(line.trim().to_owned())
+}
+
+fn course(
     training: &Training,
     material: &dyn Material,
     watch: &mut dyn FnMut(Progress),
@@ -299,7 +363,7 @@ impl School<'_> {
                 trainer.keep().map_err(failed)?;
                 return Err(TrainingError::Stopped { step: trainer.done(), of: trainer.total() });
             }
-            let Some(step) = trainer.step().map_err(failed)? else { return Ok(()) };
+            let Some(step) = trainer.step().map_err(of_step)? else { return Ok(()) };
             let omni::Step { step, loss, lr, .. } = step;
             (self.watch)(Progress::Step(LearnedStep { part: part + 1, step, of: trainer.total(), loss, lr }));
         }
@@ -314,7 +378,7 @@ impl School<'_> {
         let Training { base, out, device, stop, .. } = self.training;
         let mut losses = String::new();
         for part in 0..self.course.parts.len() {
-            let path = self.folder(part).join(LOSSES);
+            let path = self.folder(part).join(Trained::LOSSES);
             let text = fs::read_to_string(&path).map_err(|source| unusable(&path, source))?;
             for line in text.lines() {
                 let mut step: serde_json::Map<_, _> = serde_json::from_str(line).map_err(failed)?;
@@ -335,7 +399,7 @@ impl School<'_> {
             model: opened.facts().name.clone(),
             identity: opened.facts().identity.clone(),
             steps: losses.lines().count() as u64,
-            losses: out.join(LOSSES),
+            losses: out.join(Trained::LOSSES),
         };
         let facts = Facts {
             trained: trained.clone(),
@@ -351,9 +415,9 @@ impl School<'_> {
             let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &path));
             written.map_err(|source| unusable(&path, source))
         };
-        write(LOSSES, losses.as_bytes())?;
+        write(Trained::LOSSES, losses.as_bytes())?;
         // Last: a result that has it is complete.
-        write(FACTS, &serde_json::to_vec_pretty(&facts).map_err(failed)?)?;
+        write(Trained::FACTS, &serde_json::to_vec_pretty(&facts).map_err(failed)?)?;
         fs::remove_dir_all(&self.working).map_err(|source| unusable(&self.working, source))?;
         Ok(trained)
     }
@@ -362,7 +426,7 @@ impl School<'_> {
 /// The result, if the folder has this one already.
 fn finished(training: &Training, course: &Course) -> Result<Option<Trained>, TrainingError> {
     let out = &training.out;
-    let text = match fs::read(out.join(FACTS)) {
+    let text = match fs::read(out.join(Trained::FACTS)) {
         Ok(text) => text,
         // It may have got its name just before its training was killed.
         Err(_) if !out.exists() || working(out).exists() => return Ok(None),
@@ -395,4 +459,11 @@ fn unusable(path: &Path, source: io::Error) -> TrainingError {
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> TrainingError {
     TrainingError::Failed(Box::new(error))
+}
+
+fn of_step(error: TrainError) -> TrainingError {
+    match error {
+        error @ TrainError::Diverged { .. } => TrainingError::Diverged(Box::new(error)),
+        error => failed(error),
+    }
 }

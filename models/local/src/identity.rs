@@ -13,6 +13,13 @@ pub struct Identity {
     pub whole: String,
 }
 
+impl Identity {
+    /// What answers name the model by.
+    pub fn name(&self) -> String {
+        format!("omni-{}", self.whole)
+    }
+}
+
 /// Reads every tensor once.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ mod open;
 mod shapes;
 mod towers;
 
-pub use course::{CourseError, train};
+pub use course::{CourseError, prepare, train};
 pub use lessons::{ClipNumber, LessonError, Lessons};
 pub use open::OmniModel;
 pub use towers::{Towers, TowersError};

@@ -60,6 +60,7 @@ impl OmniModel {
             adapter.check(&checkpoint)?;
         }
         let identity = identity(folder, &checkpoint, adapter.as_ref())?;
+        let named = identity.name();
         let mut model = Model::load(config, &checkpoint, &device)?;
         if let Some(adapter) = &adapter {
             attach(&mut model.thinker_mut().text, adapter, &device)?;
@@ -78,11 +79,7 @@ impl OmniModel {
             Ok::<_, counterpoint_omni::inputs::tokenizer::TokenizerError>(ids)
         };
         let (yes, no) = (first(["Yes", "yes", " Yes", " yes"])?, first(["No", "no", " No", " no"])?);
-        let facts = ModelFacts {
-            name: called(name),
-            identity: format!("omni-{}", identity.whole),
-            input: ModelInput::FramesAndSound,
-        };
+        let facts = ModelFacts { name: called(name), identity: named, input: ModelInput::FramesAndSound };
         Ok(Self {
             facts,
             model,

@@ -142,8 +142,10 @@ impl Towers {
         let mut key = self.key("picture");
         name_picture(&mut key, frames);
         let tokens = grid.tokens(&model.config().vision_config);
-        let (embeddings, kept) = self
-            .kept(&key, model, tokens, || Ok(model.see(patches(frames, grid, model.device())?, &[grid])?))?;
+        let (embeddings, kept) = self.kept(&key, model, tokens, || {
+            let _span = tracing::info_span!("model.tower", stream = "picture").entered();
+            Ok(model.see(patches(frames, grid, model.device())?, &[grid])?)
+        })?;
         Ok(Seen { embeddings, grid, kept })
     }
 
@@ -158,6 +160,7 @@ impl Towers {
         name_sound(&mut key, sound);
         let frames = mel.frames;
         let (embeddings, kept) = self.kept(&key, model, counterpoint_omni::audio_tokens(frames), || {
+            let _span = tracing::info_span!("model.tower", stream = "sound").entered();
             let shape = [mel.bins, mel.frames];
             let mel = Tensor::from_data(TensorData::new(mel.values, shape), model.device());
             Ok(model.hear(mel, &[frames])?)

@@ -3,7 +3,7 @@
 
 use std::{error::Error, f32::consts::TAU, fs, path::Path};
 
-use counterpoint_local::{Lessons, OmniModel, train};
+use counterpoint_local::{Lessons, OmniModel, prepare, train};
 use counterpoint_models::{
     Base, Clip, Decoding, Frames, Lesson, LocalModel, LocalSettings, Material, Model as _, Progress,
     Question, Sound, Stop, Trained, Training, TrainingError, UnknownKind,
@@ -241,6 +241,79 @@ fn a_training_that_is_stopped_goes_on_to_the_same_result() {
     let weights = |trained: &Trained| fs::read(trained.folder.join("model.safetensors")).unwrap();
     assert!(weights(&whole) == weights(&halted), "the weights differ");
     assert_eq!(whole.identity, halted.identity);
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_a_training_with_what_to_do_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let wild = SMALL.replace("rate = 4e-3", "rate = 1e30").replace("steps = 60", "steps = 4");
+    let training = training(Base::Nothing, &wild, &folder.path().join("wild"));
+    let error = train(&training, &Clips::new(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, TrainingError::Diverged(_)), "{error:?}");
+    assert!(error.to_string().contains("lower the rate"), "{error}");
+    assert!(!training.out.exists());
+}
+
+/// Clips whose reading takes more memory than any machine has.
+struct Greedy(Clips);
+
+impl Material for Greedy {
+    fn recipes(&self) -> &[String] {
+        self.0.recipes()
+    }
+
+    fn clips(
+        &self,
+        _: &[usize],
+    ) -> Box<dyn Iterator<Item = Result<Clip, Box<dyn Error + Send + Sync>>> + '_> {
+        // More than a processor can address.
+        let device = device("cpu").unwrap();
+        Box::new(std::iter::once_with(move || -> Result<Clip, Box<dyn Error + Send + Sync>> {
+            let all = burn::Tensor::<1>::zeros([1 << 50], &device);
+            Err(format!("there is room for {all}").into())
+        }))
+    }
+
+    fn lessons(&self, number: usize, kind: &str) -> Result<Vec<Lesson>, UnknownKind> {
+        self.0.lessons(number, kind)
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.0.texts()
+    }
+}
+
+#[test]
+fn a_training_that_libtorch_gives_no_memory_ends_with_what_to_do_about_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let training = training(Base::Nothing, SMALL, &folder.path().join("greedy"));
+    let error = train(&training, &Greedy(Clips::new()), &mut |_| {}).unwrap_err();
+    let TrainingError::Memory { problem } = &error else { panic!("{error:?}") };
+    assert!(problem.contains("4503599627370496 bytes"), "{problem}");
+    assert!(error.to_string().contains("smaller `batch`"), "{error}");
+}
+
+#[test]
+fn what_a_training_begins_with_is_looked_at_without_training() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = SMALL.replace("steps = 60", "steps = 2");
+    let base = folder.path().join("base");
+    let (trained, _) = learn(&training(Base::Nothing, &small, &base));
+    let model =
+        |checkpoint: &Path| Base::Model(LocalModel { checkpoint: checkpoint.to_owned(), adapter: None });
+    let found = prepare(&model(&base), Some(Path::new("tiny-tuning"))).unwrap();
+    assert_eq!((found.recipe.as_str(), found.base), ("tiny-tuning", Some(trained.identity)));
+    assert!(found.settings.contains("all-linear"), "{}", found.settings);
+    let nothing = prepare(&Base::Nothing, None).unwrap();
+    assert_eq!((nothing.recipe.as_str(), nothing.base), ("tiny", None));
+
+    let gone = prepare(&model(&folder.path().join("gone")), None).unwrap_err();
+    assert!(matches!(gone, TrainingError::Base(_)) && gone.to_string().contains("gone"), "{gone}");
+    fs::write(base.join("model.safetensors"), "damaged").unwrap();
+    let damaged = prepare(&model(&base), None).unwrap_err();
+    assert!(matches!(damaged, TrainingError::Base(_)), "{damaged}");
+    let wrong = prepare(&Base::Nothing, Some(Path::new("tiny-tuning"))).unwrap_err();
+    assert!(wrong.to_string().contains("from nothing"), "{wrong}");
 }
 
 #[test]

@@ -383,7 +383,7 @@ fn label_list(text: &str) -> Result<(Split, PathBuf), String> {
 }
 
 fn stages() -> impl TypedValueParser<Value = StageName> {
-    let stages = counterpoint_actors::revision::stages(true);
+    let stages = counterpoint_actors::revision::stages(true, true);
     PossibleValuesParser::new(stages.into_iter().map(StageName::as_str)).try_map(|name| name.parse())
 }
 

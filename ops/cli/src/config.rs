@@ -11,6 +11,7 @@ use counterpoint_actors::{
     settings::{
         ComposerSettings, CuratorSettings, DecoderSettings, Effort, EvaluatorSettings, FetcherSettings,
         FollowSettings, GateSettings, ProberSettings, SettingError, Settings, SourceSettings,
+        TrainerSettings,
     },
 };
 use counterpoint_models::LocalSettings;
@@ -49,6 +50,8 @@ pub struct Config {
     pub gate: GateSettings,
     /// Samples.
     pub composer: ComposerSettings,
+    /// Rounds of training.
+    pub trainer: TrainerSettings,
     /// How fast and how patiently; never what comes out.
     pub effort: Effort,
     /// A never-ending input.
@@ -162,6 +165,7 @@ impl Config {
             prober: self.prober.clone(),
             gate: self.gate.clone(),
             composer: self.composer.clone(),
+            trainer: self.trainer.clone(),
         }
     }
 }

@@ -5,11 +5,13 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use counterpoint_actors::{
     AskedModel, Tools,
+    planner::Rounds,
     projection::newest_revision,
     publisher::{Page, Publisher},
     revision::{Contents, Revision},
     settings::Effort,
     store::Store,
+    tuition::Tuition,
 };
 use counterpoint_core::{curation, media_job::Limits, ontology::Ontology, plan::Plan, rules::Rules};
 use counterpoint_log::TopicLog;
@@ -80,13 +82,14 @@ impl Classification {
         Ok(())
     }
 
-    /// Hashes for the revision; `judge` is the one that the settings name.
-    pub fn contents(&self, plan: &Plan, judge: Option<&ModelFacts>) -> Contents {
+    /// Hashes for the revision; `judge` is the one that the settings name, and `rounds` are what they want.
+    pub fn contents(&self, plan: &Plan, judge: Option<&ModelFacts>, rounds: Option<&Rounds>) -> Contents {
         Contents {
             ontology: ContentHash::of(self.ontology.as_bytes()),
             rules: ContentHash::of(self.rules.as_bytes()),
             plan: plan.hash(),
             judge: judge.map(|judge| ContentHash::of(judge.identity.as_bytes())),
+            rounds: rounds.map(Rounds::contents),
         }
     }
 }
@@ -204,6 +207,15 @@ impl ExistingRun {
     }
 }
 
+/// Models that a run works with.
+#[derive(Default)]
+pub struct RunModels {
+    /// The one that judges clips.
+    pub judge: Option<AskedModel>,
+    /// What rounds of training take.
+    pub tuition: Option<Tuition>,
+}
+
 /// What the work of a run needs.
 pub fn tools(
     config: &Config,
@@ -212,15 +224,13 @@ pub fn tools(
     revision: Revision,
     media: Arc<WorkerPool>,
     page: Arc<dyn Page>,
-    judge: Option<AskedModel>,
+    models: RunModels,
 ) -> anyhow::Result<Arc<Tools>> {
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
     let (store, places) = (config.open_store(out)?, config.places());
     let tools = Tools::new(store, places, media, config.decoder.loudness_lufs, publisher);
-    Ok(Arc::new(match judge {
-        Some(judge) => tools.with_model(judge),
-        None => tools,
-    }))
+    let RunModels { judge: model, tuition } = models;
+    Ok(Arc::new(Tools { model, tuition, ..tools }))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

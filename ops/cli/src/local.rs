@@ -10,8 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_models::{
-    LocalModel, LocalSettings, Material, Model, ModelError, ModelName, ModelThread, Progress, Stop, Trained,
-    Training, TrainingError,
+    LocalModel, LocalSettings, Model, ModelError, ModelName, ModelThread, Stop, Tutor,
 };
 
 use crate::{
@@ -22,8 +21,8 @@ use crate::{
 /// Program beside this one that has models in it.
 const PROGRAM: &str = "counterpoint-with-models";
 
-/// What a program with models in it can do.
-pub trait LocalModels: Sync {
+/// What a program with models in it can do, beside training them.
+pub trait LocalModels: Tutor {
     /// Opens a model to be asked, on the thread that it will live on.
     ///
     /// # Errors
@@ -61,17 +60,6 @@ pub trait LocalModels: Sync {
         steps: usize,
         device: &str,
     ) -> anyhow::Result<Vec<f32>>;
-
-    /// Trains, and tells how far it is; goes on where an interrupted training of the same folder was.
-    ///
-    /// # Errors
-    /// Settings, clips or a folder that it cannot do with, or the word to stop.
-    fn train(
-        &self,
-        training: &Training,
-        material: &dyn Material,
-        watch: &mut dyn FnMut(Progress),
-    ) -> Result<Trained, TrainingError>;
 
     /// Writes a checkpoint with an adapter merged into it.
     ///

@@ -6,9 +6,10 @@ use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
 use counterpoint_cli::{Examined, Job, LocalModels, Side};
-use counterpoint_local::{OmniModel, train};
+use counterpoint_local::{OmniModel, prepare, train};
 use counterpoint_models::{
-    LocalModel, LocalSettings, Material, Model, ModelError, Progress, Stop, Trained, Training, TrainingError,
+    Base, LocalModel, LocalSettings, Material, Model, ModelError, Prepared, Progress, Stop, Trained,
+    Training, TrainingError, Tutor,
 };
 use counterpoint_omni::{
     Checkpoint, ThinkerConfig, device, forward_file, lora_losses, merge,
@@ -26,6 +27,21 @@ const CLIP: Load =
 const RANK: usize = 8;
 
 struct Omni;
+
+impl Tutor for Omni {
+    fn prepare(&self, base: &Base, recipe: Option<&Path>) -> Result<Prepared, TrainingError> {
+        prepare(base, recipe)
+    }
+
+    fn train(
+        &self,
+        training: &Training,
+        material: &dyn Material,
+        watch: &mut dyn FnMut(Progress),
+    ) -> Result<Trained, TrainingError> {
+        train(training, material, watch)
+    }
+}
 
 impl LocalModels for Omni {
     fn open(
@@ -58,15 +74,6 @@ impl LocalModels for Omni {
         name: &str,
     ) -> anyhow::Result<Vec<f32>> {
         Ok(lora_losses(folder, inputs, lora, steps, &device(name)?)?)
-    }
-
-    fn train(
-        &self,
-        training: &Training,
-        material: &dyn Material,
-        watch: &mut dyn FnMut(Progress),
-    ) -> Result<Trained, TrainingError> {
-        train(training, material, watch)
     }
 
     fn merge(&self, model: &LocalModel, out: &Path) -> anyhow::Result<()> {

@@ -17,6 +17,8 @@ pub fn stage(stage: StageName) -> &'static str {
         StageName::Gate => "accepts or rejects by what was measured",
         StageName::Coordinator => "seals pools and ends runs",
         StageName::Composer => "plans the samples",
+        StageName::Planner => "plans a training whenever enough new samples have come",
+        StageName::Trainer => "trains models on the samples",
         StageName::Evaluator => "asks a model about the samples",
         StageName::Reporter => "writes the manifest, the summary and the report",
     }

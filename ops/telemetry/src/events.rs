@@ -3,11 +3,14 @@
 //!
 //! Labels hold values from closed sets only (stages, reasons, recipes); free text goes to the log.
 
+mod training;
+
 use std::time::Duration;
 
 use counterpoint_messages::{RecipeName, RejectReason, SkipReason, StageName, Topic};
 use opentelemetry::KeyValue;
 
+pub use self::training::{TrainingEnded, TrainingStep};
 use crate::metric::{MetricName, record};
 
 /// Something that happened and is worth a metric.
@@ -366,6 +369,7 @@ impl Event for ExportDropped {
 mod tests {
     use std::collections::BTreeSet;
 
+    use counterpoint_messages::TrainingFault;
     use opentelemetry::metrics::MeterProvider;
     use opentelemetry_sdk::metrics::{
         InMemoryMetricExporter, InMemoryMetricExporterBuilder, SdkMeterProvider, Temporality,
@@ -453,6 +457,8 @@ mod tests {
         recorder.check(WorkerReplaced { reason: "crashed" });
         recorder.check(LeaseWaiting { stage, holder: "process 7" });
         recorder.check(ActorRebuilt { stage, generation: 1 });
+        recorder.check(TrainingStep { loss: 2.5, rate: 1e-3, duration });
+        recorder.check(TrainingEnded { fault: Some(TrainingFault::OneClass), said: "one class" });
         recorder.check(ExportDropped { signal: "traces", cause: "queue_full", count: 5 });
         let all: BTreeSet<_> = crate::catalogue().map(|metric| metric.name).collect();
         assert_eq!(recorder.seen, all);

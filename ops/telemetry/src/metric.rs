@@ -103,6 +103,16 @@ catalogue! {
         "Times a reader found its partitions held by another process.";
     ActorsRebuilt = "actors_rebuilt_total", Counter, "{actor}", ["stage"], ActorRebuilt,
         "Stage actors the supervisor built again after a panic.";
+    TrainingSteps = "training_steps_total", Counter, "{step}", ["stage"], TrainingStep,
+        "Steps of trainings.";
+    TrainingLoss = "training_loss", Gauge, "1", ["stage"], TrainingStep,
+        "Mean surprise of a token of the answers in nats, before the newest step.";
+    TrainingRate = "training_rate", Gauge, "1", ["stage"], TrainingStep,
+        "Rate of the newest step.";
+    TrainingStepDuration = "training_step_duration_seconds", Histogram, "s", ["stage"], TrainingStep,
+        "Time that one step of a training took.";
+    TrainingsEnded = "trainings_ended_total", Counter, "{training}", ["stage", "outcome"], TrainingEnded,
+        "Trainings that came to an end: saved, or why there is no result.";
     ExportDropped = "export_dropped_total", Counter, "{record}", ["signal", "cause"], ExportDropped,
         "Spans, log records and metric exports that did not reach the collector.";
 }

@@ -17,8 +17,21 @@ pub const MEDIA_COMPOSE: &str = "media.compose";
 pub const MEDIA_SAMPLE: &str = "media.sample";
 /// A model is asked about one sample or clip: in the trace of its evaluation, linked to the sample's.
 pub const MODEL_ASK: &str = "model.ask";
+/// A picture or a sound goes through its tower, for a question or a training. This name and the next two are written out
+/// in the crate of the models, which depends on nothing that is told here.
+pub const MODEL_TOWER: &str = "model.tower";
+/// A model answers questions in words.
+pub const MODEL_GENERATE: &str = "model.generate";
+/// A model weighs the options of a question.
+pub const MODEL_CHOOSE: &str = "model.choose";
 /// A model is asked about the samples of a run: the root of the evaluation's trace.
 pub const EVALUATION: &str = "evaluation";
+/// A training was planned, by a run or by somebody: the root of the training's trace.
+pub const TRAINING_PLAN: &str = "training.plan";
+/// A model is trained: linked to the traces of its samples.
+pub const TRAINING: &str = "training";
+/// A step of a training.
+pub const TRAINING_STEP: &str = "training.step";
 /// The coordinator seals a pool: the root of the pool's trace, linked to the clip that was its last.
 pub const POOL_SEAL: &str = "pool.seal";
 /// The composer plans some samples of a sealed pool.
@@ -31,7 +44,7 @@ pub const RUN_FINISHED: &str = "run.finished";
 pub const REPORT_WRITE: &str = "report.write";
 
 /// Every name, in the order in which a clip meets them.
-pub const ALL: [&str; 12] = [
+pub const ALL: [&str; 18] = [
     CLIP_FOUND,
     STAGE_WORK,
     MEDIA_PREPARE,
@@ -39,9 +52,15 @@ pub const ALL: [&str; 12] = [
     POOL_COMPOSE,
     SAMPLE_COMPOSE,
     MEDIA_COMPOSE,
+    TRAINING_PLAN,
+    TRAINING,
+    TRAINING_STEP,
     EVALUATION,
     MODEL_ASK,
     MEDIA_SAMPLE,
+    MODEL_TOWER,
+    MODEL_GENERATE,
+    MODEL_CHOOSE,
     RUN_FINISHED,
     REPORT_WRITE,
 ];

@@ -92,3 +92,25 @@ impl TryFrom<&DeadLetter> for V2 {
         }
     }
 }
+
+/// Version 3: the same fields, and no word of trainings.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V3(DeadLetter);
+
+impl From<V3> for DeadLetter {
+    fn from(V3(same): V3) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&DeadLetter> for V3 {
+    type Error = Unsayable;
+
+    fn try_from(message: &DeadLetter) -> Result<Self, Unsayable> {
+        match message.stage.is_of_level_3() {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("a stage that trains models")),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 //! read by any program that links this crate alone.
 
 mod answer_given;
+mod checkpoint_saved;
 mod clip_accepted;
 mod clip_curated;
 mod clip_decoded;
@@ -24,9 +25,12 @@ mod rejected;
 mod revision_declared;
 mod run_finished;
 mod sample_composed;
+mod training_failed;
+mod training_planned;
 pub mod wire;
 
 pub use answer_given::{AnswerGiven, Chosen, Tokens};
+pub use checkpoint_saved::{CheckpointSaved, Losses};
 pub use clip_accepted::ClipAccepted;
 pub use clip_curated::ClipCurated;
 pub use clip_decoded::{ClipDecoded, ContainerFacts, SignalStatistics};
@@ -45,6 +49,8 @@ pub use rejected::{RejectReason, Rejected};
 pub use revision_declared::RevisionDeclared;
 pub use run_finished::RunFinished;
 pub use sample_composed::{MediaObject, Parent, ParentRole, Recipe, RecipeName, SampleComposed};
+pub use training_failed::{TrainingFailed, TrainingFault};
+pub use training_planned::TrainingPlanned;
 pub use wire::{
     Cause, ContentHash, DecodeError, EncodeError, Fingerprint, FormatLevel, IdSum, Message, MessageKind,
     RecordId, StageName, Topic, TraceParent, partition_of,

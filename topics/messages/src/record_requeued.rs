@@ -61,3 +61,25 @@ impl TryFrom<&RecordRequeued> for V2 {
         }
     }
 }
+
+/// Version 3: the same fields, and no word of trainings.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V3(RecordRequeued);
+
+impl From<V3> for RecordRequeued {
+    fn from(V3(same): V3) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&RecordRequeued> for V3 {
+    type Error = Unsayable;
+
+    fn try_from(message: &RecordRequeued) -> Result<Self, Unsayable> {
+        match message.stage.is_of_level_3() {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("a stage that trains models")),
+        }
+    }
+}

@@ -61,3 +61,25 @@ impl TryFrom<&RevisionDeclared> for V2 {
         }
     }
 }
+
+/// Version 3: the same fields, and no word of trainings.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct V3(RevisionDeclared);
+
+impl From<V3> for RevisionDeclared {
+    fn from(V3(same): V3) -> Self {
+        same
+    }
+}
+
+impl TryFrom<&RevisionDeclared> for V3 {
+    type Error = Unsayable;
+
+    fn try_from(message: &RevisionDeclared) -> Result<Self, Unsayable> {
+        match message.replays.keys().chain(message.fingerprints.keys()).all(|stage| stage.is_of_level_3()) {
+            true => Ok(Self(message.clone())),
+            false => Err(Unsayable("rounds of training")),
+        }
+    }
+}

@@ -78,13 +78,14 @@ fn at_the_first_level_every_kind_of_release_0_1_is_written_to_the_byte_as_that_r
 }
 
 #[test]
-fn at_the_second_level_what_was_published_is_written_to_the_byte_as_then() {
-    let second = FormatLevel::up_to(2);
-    for kind in MessageKind::ALL.iter().copied() {
-        let Some(version) = kind.version_at(second) else { continue };
-        let published = samples::published(kind, version);
-        let written: Vec<_> = published.iter().map(|message| message.encode(second).unwrap()).collect();
-        assert_eq!(written, read(&file(kind, version)), "{kind:?}");
+fn at_the_levels_between_what_was_published_is_written_to_the_byte_as_then() {
+    for level in [FormatLevel::up_to(2), FormatLevel::MODELS] {
+        for kind in MessageKind::ALL.iter().copied() {
+            let Some(version) = kind.version_at(level) else { continue };
+            let published = samples::published(kind, version);
+            let written: Vec<_> = published.iter().map(|message| message.encode(level).unwrap()).collect();
+            assert_eq!(written, read(&file(kind, version)), "{kind:?}");
+        }
     }
 }
 
@@ -131,6 +132,19 @@ fn what_an_older_version_can_say_is_written_in_it_and_the_rest_asks_for_an_upgra
         MessageKind::AnswerGiven,
     ] {
         for level in [FormatLevel::FIRST, second] {
+            let error = samples::of(kind).pop().unwrap().encode(level).unwrap_err();
+            assert!(error.is_mended_by_upgrade(), "{kind:?}: {error}");
+        }
+    }
+    for kind in [
+        MessageKind::DeadLetter,
+        MessageKind::RevisionDeclared,
+        MessageKind::RecordRequeued,
+        MessageKind::TrainingPlanned,
+        MessageKind::CheckpointSaved,
+        MessageKind::TrainingFailed,
+    ] {
+        for level in [FormatLevel::FIRST, second, FormatLevel::MODELS] {
             let error = samples::of(kind).pop().unwrap().encode(level).unwrap_err();
             assert!(error.is_mended_by_upgrade(), "{kind:?}: {error}");
         }

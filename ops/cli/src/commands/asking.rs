@@ -1,6 +1,6 @@
 //! What `evaluate` and `replay` share: a run's samples, a model, and asking the one about the other.
 
-use std::{collections::BTreeSet, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, path::Path, sync::Arc};
 
 use anyhow::Context as _;
 use counterpoint_actors::{
@@ -13,11 +13,10 @@ use counterpoint_actors::{
     publisher::Publisher,
     revision::Revision,
     store::Store,
-    teaching::Teaching,
+    teaching::{DataSet, classes_of},
 };
 use counterpoint_core::{
     media_job::SampleRequest,
-    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
 use counterpoint_log::{Broker, TopicLog};
@@ -27,6 +26,7 @@ use counterpoint_messages::{
 use counterpoint_models::{ModelFacts, ModelName};
 use counterpoint_telemetry::{span, trace};
 
+use super::reaching::reach;
 use crate::{
     args::Common,
     config::Config,
@@ -34,13 +34,11 @@ use crate::{
     local::{LocalModels, open},
     output::Failure,
     page::NoPage,
-    progress::{Interrupt, Screen},
+    progress::Screen,
 };
 
-const REDRAW: Duration = Duration::from_millis(100);
-
 /// Samples a second that models take.
-const RATE: u32 = 16_000;
+pub const RATE: u32 = 16_000;
 
 /// A run whose samples are asked about.
 pub struct Subject {
@@ -48,7 +46,8 @@ pub struct Subject {
     pub run: ExistingRun,
     /// Its samples under the newest revision, in order of their ids.
     pub samples: Vec<SampleComposed>,
-    store: Store,
+    /// Its media objects.
+    pub store: Store,
 }
 
 /// What a model was asked and answered.
@@ -71,16 +70,7 @@ impl Subject {
         let run = ExistingRun::open(common, out).await?;
         let store = config.open_store(out)?;
         check_store(&store, &run.revision, out)?;
-        let format = format::of(&*run.log).await.map_err(anyhow::Error::from)?;
-        if format.level < FormatLevel::MODELS {
-            return Err(Failure::usage(format!(
-                "the log of {} is of format level {}, which has no words for answers: raise it by `counterpoint \
-                 topics upgrade {}`, once every program on this log is of this release",
-                out.display(),
-                format.declared,
-                log_flags(common, out),
-            )));
-        }
+        check_level(&*run.log, FormatLevel::MODELS, "answers", &log_flags(common, out)).await?;
         let samples = samples_of(&*run.log, &run.revision).await.map_err(anyhow::Error::from)?;
         if samples.is_empty() {
             return Err(Failure::Failed(anyhow::anyhow!(
@@ -125,21 +115,16 @@ impl Subject {
 
     /// Classes of all samples, in the order of the alphabet.
     fn classes_found(&self) -> Vec<String> {
-        let named = self.samples.iter().flat_map(|sample| {
-            let parents = sample.parents.iter().map(|parent| &parent.class);
-            sample.class_seen.iter().chain(&sample.classes_heard).chain(parents)
-        });
-        let classes: std::collections::BTreeSet<_> = named.cloned().collect();
-        classes.into_iter().collect()
+        let classes: BTreeSet<_> = self.samples.iter().flat_map(classes_of).collect();
+        classes.into_iter().map(str::to_owned).collect()
     }
 
-    /// The samples of the train split as what a model is taught on; of `may_learn` alone, if there are such classes.
-    pub fn teaching(
-        self,
+    /// What a model learns from: the samples of the train split; of `may_learn` alone, if there are such classes.
+    pub fn data_set(
+        &self,
         config: &Config,
         may_learn: Option<&BTreeSet<String>>,
-        out: &Path,
-    ) -> Result<Teaching, Failure> {
+    ) -> Result<DataSet, Failure> {
         let classes = self.classes_found();
         if let Some(unknown) = may_learn.into_iter().flatten().find(|class| !classes.contains(class)) {
             return Err(Failure::usage(format!(
@@ -147,11 +132,8 @@ impl Subject {
                 classes.join(", ")
             )));
         }
-        let request = self.request(config)?;
-        let Self { run: ExistingRun { log, revision }, samples, store } = self;
-        let tools = tools(config, store, log, revision, out)?;
         let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
-        Ok(Teaching::new(samples, classes, is_learned, Wording::default(), request, Arc::new(tools)))
+        Ok(DataSet::of(&self.samples, is_learned, self.request(config)?))
     }
 
     /// Which frames and which sound models get.
@@ -229,8 +211,26 @@ impl Subject {
     }
 }
 
+/// Refuses a log of a format level that has no words for what is to be written.
+pub async fn check_level(
+    log: &dyn TopicLog,
+    needed: FormatLevel,
+    what: &str,
+    flags: &str,
+) -> Result<(), Failure> {
+    let format = format::of(log).await.map_err(anyhow::Error::from)?;
+    if format.level >= needed {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "this log is of format level {}, which has no words for {what}: raise it by `counterpoint topics upgrade \
+         {flags}`, once every program on this log is of this release",
+        format.declared,
+    )))
+}
+
 /// What reading samples needs.
-fn tools(
+pub fn tools(
     config: &Config,
     store: Store,
     log: Arc<dyn TopicLog>,
@@ -278,37 +278,17 @@ async fn to_the_end(
 ) -> Result<bool, Failure> {
     let end = evaluation::end_of_samples(&*evaluation.log).await.map_err(anyhow::Error::from)?;
     let Some(end) = end else { return Ok(false) };
-    let interrupt = Interrupt::default();
-    let listener = interrupt.clone();
-    actix::spawn(async move { listener.listen().await });
-    let mut running: RunningPipeline = evaluation.start();
-    let mut watch = screen.watch(&running);
     let bar = screen.bar("answers", open);
-    let (mut stopping, mut interrupted) = (false, false);
-    let ended = loop {
-        tokio::select! {
-            ended = running.ended() => break ended,
-            () = tokio::time::sleep(REDRAW) => {}
-        }
-        watch.draw(&running);
+    let draw = |running: &RunningPipeline| {
         bar.set_position(running.health().iter().map(|(_, health)| health.outputs).sum());
-        if stopping {
-            continue;
-        }
-        if running.has_reached(StageName::Evaluator, Topic::Samples, end) {
-            stopping = true;
-            running.stop();
-        } else if interrupt.is_set() {
-            (stopping, interrupted) = (true, true);
-            running.stop();
-            // In this order: what the model leaves off is not taken up again.
-            if let Some(model) = &tools.model {
-                model.stop();
-            }
+    };
+    let leave_off = || {
+        if let Some(model) = &tools.model {
+            model.stop();
         }
     };
-    drop(watch);
+    let target = (StageName::Evaluator, Topic::Samples, end);
+    let ended = reach(evaluation.start(), target, screen, draw, leave_off).await;
     bar.finish_and_clear();
-    ended.context("the evaluation cannot go on; what was answered is kept")?;
-    Ok(interrupted)
+    Ok(ended.context("the evaluation cannot go on; what was answered is kept")?)
 }

@@ -97,7 +97,7 @@ impl Stage<'_> {
             labels: [Split::Train, Split::Eval].map(|split| (split, list(&folder, split))).into(),
             ontology: folder.join("ontology.json"),
             out: self.out.to_owned(),
-            stages: stages(self.config.prober.judge.is_some()).into_iter().collect(),
+            stages: stages(self.config.prober.judge.is_some(), false).into_iter().collect(),
             follow: false,
             materialise: false,
             new_revision: false,

@@ -13,6 +13,7 @@ pub mod evaluate;
 mod inputs;
 mod model;
 mod prepare;
+mod reaching;
 mod replay;
 mod run;
 mod sample;
@@ -78,7 +79,7 @@ fn needs_local_models(command: &Command, common: &Common) -> bool {
         Command::Demo(demo) if !demo.pipeline_only => true,
         Command::Run(_) | Command::Demo(_) => config::Config::load(common).is_ok_and(|config| {
             let judge = config.prober.judge.and_then(|judge| judge.parse().ok());
-            matches!(judge, Some(ModelName::Local(_)))
+            matches!(judge, Some(ModelName::Local(_))) || config.trainer.base.is_some()
         }),
         Command::Ask(ask) => matches!(ask.model, ModelName::Local(_)),
         Command::Evaluate(evaluate) => matches!(evaluate.model, ModelName::Local(_)),
@@ -120,7 +121,10 @@ fn instance() -> String {
 }
 
 /// Does what needs a model in this process.
-fn with(local: Option<&'static dyn LocalModels>, run: impl FnOnce(&dyn LocalModels) -> Outcome) -> Outcome {
+fn with(
+    local: Option<&'static dyn LocalModels>,
+    run: impl FnOnce(&'static dyn LocalModels) -> Outcome,
+) -> Outcome {
     match local {
         Some(local) => run(local),
         None => Err(Failure::usage("this program has no models in it; run the one that has")),

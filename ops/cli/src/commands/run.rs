@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
+    fs,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -19,20 +19,18 @@ use counterpoint_actors::{
     pipeline::{self, Offer, Pipeline, RunningPipeline},
     projection::{Projection, Summary},
     revision::{Contents, Revision, stages},
-    s3::S3Url,
     source::settling::Moment,
     stage::{Fault, Process},
     sweep,
 };
-use counterpoint_core::segments;
 use counterpoint_log::{Broker, Position, TopicLog};
-use counterpoint_messages::{DeadLetter, LabelList, RecordId, Split, StageName, Topic};
+use counterpoint_messages::{DeadLetter, RecordId, Split, StageName, Topic};
 
 use super::asking;
 use crate::{
     args::{self, Common},
     config::Config,
-    context::{Classification, RevisionChoice, check_store, open_log, plan, tools, workers},
+    context::{Classification, RevisionChoice, RunModels, check_store, open_log, plan, tools, workers},
     local::LocalModels,
     output::{Failure, Outcome, say},
     page::ReportPage,
@@ -40,7 +38,9 @@ use crate::{
 };
 
 mod following;
+mod offering;
 pub mod republishing;
+pub mod rounds;
 mod told;
 
 use self::told::remarks;
@@ -98,7 +98,10 @@ pub fn run(
         config.composer.plan.clone_from(plan);
     }
     let stages: BTreeSet<StageName> = match arguments.stages.as_slice() {
-        [] => stages(config.prober.judge.is_some()).into_iter().collect(),
+        // Models are trained while clips keep coming: a run that ends waits for no training.
+        [] => stages(config.prober.judge.is_some(), arguments.follow && config.trainer.base.is_some())
+            .into_iter()
+            .collect(),
         stages => stages.iter().copied().collect(),
     };
     if stages.contains(&StageName::Source) && (arguments.clips.is_none() || arguments.labels.is_empty()) {
@@ -139,7 +142,7 @@ pub fn execute(
     screen: &Screen,
     local: Option<&'static dyn LocalModels>,
 ) -> Result<Finished, Failure> {
-    let offer = job.stages.contains(&StageName::Source).then(|| check(job, config)).transpose()?;
+    let offer = job.stages.contains(&StageName::Source).then(|| offering::check(job, config)).transpose()?;
     let settings = config.settings();
     let rules = settings.curator.rules.as_deref().map(Path::new);
     let classification = Classification::read(&job.ontology, rules)?;
@@ -149,8 +152,9 @@ pub fn execute(
     let log = open_log(common, &job.out, &config.topics)?;
     let judge = asking::judge(config, common, local)?;
     let identity = judge.as_ref().map(|judge| judge.facts().clone());
+    let rounds = rounds::rounds(config, local)?;
     actix::System::new().block_on(async {
-        let contents = classification.contents(&plan, identity.as_ref());
+        let contents = classification.contents(&plan, identity.as_ref(), rounds.as_ref());
         let choice = RevisionChoice::of(&*log, &settings, contents).await?;
         let earlier = choice.newest.clone();
         let revision = decide(job, config, contents, choice)?;
@@ -161,8 +165,12 @@ pub fn execute(
             log: Arc::clone(&log),
         };
         let media = workers(&config.effort)?;
+        let tuition = rounds.as_ref().zip(local);
+        let tuition =
+            tuition.map(|(rounds, local)| rounds::tuition(rounds, Arc::clone(&log), &job.out, common, local));
+        let models = RunModels { judge, tuition };
         let tools =
-            tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page), judge)?;
+            tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page), models)?;
         if let Some(earlier) = &earlier {
             check_store(&tools.store, earlier, &job.out)?;
         }
@@ -177,6 +185,7 @@ pub fn execute(
             rulebook: Arc::clone(&classification.rulebook),
             relations: classification.rulebook.clone(),
             plan,
+            rounds,
             stages: job.stages.clone(),
             instance: config.topics.instance(&broker),
             log: Arc::clone(&log),
@@ -217,51 +226,6 @@ pub fn execute(
         remarks.extend(projection.later.iter().map(|record| format!("{record}; the counts lack it")));
         Ok(Finished { summary: projection.summary, remarks, interrupted, followed: job.follow })
     })
-}
-
-/// What the source is to read, as absolute paths: a later run from another folder means the same files.
-/// Fails early, and by name, where the source would only fail later.
-fn check(job: &Job, config: &Config) -> Result<Offer, Failure> {
-    let fetch = config.fetcher.is_on();
-    let clips = job.clips.as_deref().ok_or_else(|| Failure::usage("the source needs --clips DIR"))?;
-    let clips = match clips.to_str().filter(|text| S3Url::is_one(text)) {
-        Some(url) if fetch => {
-            return Err(Failure::usage(format!(
-                "the fetch command (setting fetcher.command) puts clips into a folder, and --clips {url} is a \
-                 bucket: give a folder, or leave the command out"
-            )));
-        }
-        Some(url) => {
-            let url: S3Url = url.parse().map_err(Failure::usage)?;
-            config.places().check(&url).map_err(anyhow::Error::from)?;
-            url.to_string()
-        }
-        None => {
-            fs::read_dir(clips).with_context(|| {
-                let clips = clips.display();
-                format!("cannot read the folder of clips {clips}; check the path and its permissions")
-            })?;
-            absolute(clips)?
-        }
-    };
-    let labels = job.labels.iter().map(|(split, path)| {
-        let name = path.display().to_string();
-        let list = File::open(path).with_context(|| {
-            format!("cannot read the label list {name}; check the path and its permissions")
-        })?;
-        segments::check(list, &name)?;
-        Ok(LabelList { path: absolute(path)?, split: *split })
-    });
-    let labels = labels.collect::<anyhow::Result<_>>()?;
-    Ok(Offer { clips, labels, ontology: absolute(&job.ontology)?, fetch })
-}
-
-fn absolute(path: &Path) -> anyhow::Result<String> {
-    let absolute = fs::canonicalize(path).with_context(|| format!("cannot find {}", path.display()))?;
-    let text = absolute
-        .to_str()
-        .with_context(|| format!("the name of {} is not UTF-8; rename it", absolute.display()))?;
-    Ok(text.to_owned())
 }
 
 /// The revision to work under: the log's newest, or one for what the user asked to change.

@@ -114,8 +114,8 @@ async fn list(log: &dyn TopicLog, out: &Path, common: &Common) -> Outcome {
             group: group.group.to_string(),
             holder: group.holder,
             lag: group.lag,
-            // An evaluation's group is named by the model, too.
-            older_revision: group.group.stage != StageName::Evaluator
+            // An evaluation's group is named by the model, too, and that of a training by what was asked for.
+            older_revision: !matches!(group.group.stage, StageName::Evaluator | StageName::Trainer)
                 && !current.contains(&group.group.fingerprint),
         })
         .collect();
@@ -319,6 +319,9 @@ fn body(message: &Message) -> serde_json::Result<Value> {
         Message::FormatDeclared(message) => serde_json::to_value(message),
         Message::ClipProbed(message) => serde_json::to_value(message),
         Message::AnswerGiven(message) => serde_json::to_value(message),
+        Message::TrainingPlanned(message) => serde_json::to_value(message),
+        Message::CheckpointSaved(message) => serde_json::to_value(message),
+        Message::TrainingFailed(message) => serde_json::to_value(message),
     }
 }
 

@@ -226,25 +226,31 @@ macro_rules! messages {
 // far as it has words for it, back. An older form with the same fields and fewer values of an enum is a
 // `#[serde(transparent)]` struct around the newest.
 messages! {
-    InputOffered = 1, written as [1, 2, 2], once { 1: input_offered::V1 };
-    ClipFound = 2, written as [1, 1, 1];
-    ClipCurated = 3, written as [1, 1, 1];
-    ClipDecoded = 4, written as [1, 1, 1];
-    ClipAccepted = 5, written as [1, 1, 1];
-    InputSealed = 6, written as [1, 2, 2], once { 1: input_sealed::V1 };
-    PoolSealed = 7, written as [1, 1, 1];
-    PoolComposed = 8, written as [1, 1, 1];
-    SampleComposed = 9, written as [1, 1, 1];
-    RecipeSkipped = 10, written as [1, 1, 1];
-    RunFinished = 11, written as [1, 1, 1];
-    Rejected = 12, written as [1, 2, 3], once { 1: rejected::V1, 2: rejected::V2 };
-    DeadLetter = 13, written as [1, 2, 3], once { 1: dead_letter::V1, 2: dead_letter::V2 };
-    RevisionDeclared = 14, written as [1, 2, 3], once { 1: revision_declared::V1, 2: revision_declared::V2 };
-    RecordRequeued = 15, written as [1, 2, 3], once { 1: record_requeued::V1, 2: record_requeued::V2 };
-    FormatDeclared = 16, written as [0, 1, 1];
-    InputFetched = 17, written as [0, 1, 1];
-    ClipProbed = 18, written as [0, 0, 1];
-    AnswerGiven = 19, written as [0, 0, 1];
+    InputOffered = 1, written as [1, 2, 2, 2], once { 1: input_offered::V1 };
+    ClipFound = 2, written as [1, 1, 1, 1];
+    ClipCurated = 3, written as [1, 1, 1, 1];
+    ClipDecoded = 4, written as [1, 1, 1, 1];
+    ClipAccepted = 5, written as [1, 1, 1, 1];
+    InputSealed = 6, written as [1, 2, 2, 2], once { 1: input_sealed::V1 };
+    PoolSealed = 7, written as [1, 1, 1, 1];
+    PoolComposed = 8, written as [1, 1, 1, 1];
+    SampleComposed = 9, written as [1, 1, 1, 1];
+    RecipeSkipped = 10, written as [1, 1, 1, 1];
+    RunFinished = 11, written as [1, 1, 1, 1];
+    Rejected = 12, written as [1, 2, 3, 3], once { 1: rejected::V1, 2: rejected::V2 };
+    DeadLetter = 13, written as [1, 2, 3, 4],
+        once { 1: dead_letter::V1, 2: dead_letter::V2, 3: dead_letter::V3 };
+    RevisionDeclared = 14, written as [1, 2, 3, 4],
+        once { 1: revision_declared::V1, 2: revision_declared::V2, 3: revision_declared::V3 };
+    RecordRequeued = 15, written as [1, 2, 3, 4],
+        once { 1: record_requeued::V1, 2: record_requeued::V2, 3: record_requeued::V3 };
+    FormatDeclared = 16, written as [0, 1, 1, 1];
+    InputFetched = 17, written as [0, 1, 1, 1];
+    ClipProbed = 18, written as [0, 0, 1, 1];
+    AnswerGiven = 19, written as [0, 0, 1, 1];
+    TrainingPlanned = 20, written as [0, 0, 0, 1];
+    CheckpointSaved = 21, written as [0, 0, 0, 1];
+    TrainingFailed = 22, written as [0, 0, 0, 1];
 }
 
 fn seal<T: Serialize>(kind: MessageKind, version: u16, message: &T) -> Result<Vec<u8>, EncodeError> {

@@ -13,8 +13,10 @@ impl FormatLevel {
     pub const FIRST: Self = Self(1);
     /// The first that has words for models: judge, answers, and the stages that ask.
     pub const MODELS: Self = Self(3);
+    /// The first that has words for trainings.
+    pub const TRAININGS: Self = Self(4);
     /// The newest versions that this program knows.
-    pub const NEWEST: Self = Self::MODELS;
+    pub const NEWEST: Self = Self::TRAININGS;
 
     /// Number of levels there are.
     pub(super) const COUNT: usize = Self::NEWEST.0 as usize;

@@ -26,11 +26,15 @@ pub enum StageName {
     Prober,
     /// Asks a model about samples.
     Evaluator,
+    /// Plans a training whenever enough new samples have come.
+    Planner,
+    /// Trains models on samples.
+    Trainer,
 }
 
 impl StageName {
     /// Every stage, in the order in which a clip meets them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Fetcher,
         Self::Source,
         Self::Curator,
@@ -39,12 +43,14 @@ impl StageName {
         Self::Gate,
         Self::Coordinator,
         Self::Composer,
+        Self::Planner,
+        Self::Trainer,
         Self::Evaluator,
         Self::Reporter,
     ];
 
-    /// The stages of a run without a judge. The prober joins them where the settings name one; the evaluator
-    /// belongs to an evaluation, of which one run may have many.
+    /// The stages of a run without models. The prober joins them where the settings name a judge, planner and trainer
+    /// where they name a model to train; the evaluator belongs to an evaluation, of which one run may have many.
     pub const RUN: [Self; 8] = [
         Self::Fetcher,
         Self::Source,
@@ -58,7 +64,12 @@ impl StageName {
 
     /// Whether messages of format level 2 have words for it.
     pub(crate) fn is_of_level_2(self) -> bool {
-        !matches!(self, Self::Prober | Self::Evaluator)
+        self.is_of_level_3() && !matches!(self, Self::Prober | Self::Evaluator)
+    }
+
+    /// Whether messages of format level 3 have words for it.
+    pub(crate) fn is_of_level_3(self) -> bool {
+        !matches!(self, Self::Planner | Self::Trainer)
     }
 
     /// Name as written in flags, topics and summaries.
@@ -67,6 +78,8 @@ impl StageName {
             Self::Fetcher => "fetcher",
             Self::Prober => "prober",
             Self::Evaluator => "evaluator",
+            Self::Planner => "planner",
+            Self::Trainer => "trainer",
             Self::Source => "source",
             Self::Curator => "curator",
             Self::Decoder => "decoder",
@@ -99,7 +112,7 @@ impl FromStr for StageName {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no stage: choose from fetcher, source, curator, decoder, prober, gate, coordinator, composer, \
-     evaluator, reporter"
+     planner, trainer, evaluator, reporter"
 )]
 pub struct UnknownStage {
     text: String,

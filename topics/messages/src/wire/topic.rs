@@ -23,6 +23,10 @@ pub enum Topic {
     Pools,
     /// [`crate::SampleComposed`].
     Samples,
+    /// [`crate::TrainingPlanned`].
+    Trainings,
+    /// [`crate::CheckpointSaved`], [`crate::TrainingFailed`].
+    Checkpoints,
     /// [`crate::AnswerGiven`].
     Answers,
     /// [`crate::RecipeSkipped`].
@@ -41,7 +45,7 @@ pub enum Topic {
 
 impl Topic {
     /// Every topic that carries messages, in the order in which a clip meets them.
-    pub const MESSAGES: [Self; 15] = [
+    pub const MESSAGES: [Self; 17] = [
         Self::Inputs,
         Self::Fetched,
         Self::Clips,
@@ -51,6 +55,8 @@ impl Topic {
         Self::Accepted,
         Self::Pools,
         Self::Samples,
+        Self::Trainings,
+        Self::Checkpoints,
         Self::Answers,
         Self::Skipped,
         Self::Rejected,
@@ -100,6 +106,8 @@ impl fmt::Display for Topic {
             Self::Accepted => f.write_str("accepted"),
             Self::Pools => f.write_str("pools"),
             Self::Samples => f.write_str("samples"),
+            Self::Trainings => f.write_str("trainings"),
+            Self::Checkpoints => f.write_str("checkpoints"),
             Self::Answers => f.write_str("answers"),
             Self::Skipped => f.write_str("skipped"),
             Self::Rejected => f.write_str("rejected"),

@@ -2,9 +2,16 @@
 
 #![allow(dead_code, reason = "each test uses its part")]
 
+mod models;
+
 use std::collections::BTreeMap;
 
 use counterpoint_messages::*;
+
+use self::models::{
+    answer_given, asked_training, checkpoint_saved, clip_probed, refused_answer, training_failed,
+    training_revision, training_round,
+};
 
 /// What a golden file of this version reads as today: for an older version the same messages with the
 /// documented defaults in place of what it could not say.
@@ -20,6 +27,9 @@ pub fn published(kind: MessageKind, version: u16) -> Vec<Message> {
         (MessageKind::DeadLetter, 2) => of(kind).into_iter().take(8).collect(),
         (MessageKind::RevisionDeclared, 2) => of(kind).into_iter().take(2).collect(),
         (MessageKind::RecordRequeued, 2) => of(kind).into_iter().take(3).collect(),
+        (MessageKind::DeadLetter, 3) => of(kind).into_iter().take(10).collect(),
+        (MessageKind::RevisionDeclared, 3) => of(kind).into_iter().take(3).collect(),
+        (MessageKind::RecordRequeued, 3) => of(kind).into_iter().take(4).collect(),
         _ => of(kind),
     }
 }
@@ -58,6 +68,7 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
                 revision_declared().into(),
                 RevisionDeclared { number: 3, replays, ..revision_declared() }.into(),
                 judged_revision().into(),
+                training_revision().into(),
             ]
         }
         MessageKind::RecordRequeued => vec![
@@ -72,15 +83,19 @@ pub fn of(kind: MessageKind) -> Vec<Message> {
             RecordRequeued { dead_letter: id(9), stage: StageName::Fetcher, clip: None, key: vec![1] }.into(),
             RecordRequeued { dead_letter: id(9), stage: StageName::Evaluator, clip: None, key: vec![] }
                 .into(),
+            RecordRequeued { dead_letter: id(9), stage: StageName::Trainer, clip: None, key: vec![] }.into(),
         ],
         MessageKind::FormatDeclared => vec![FormatDeclared { level: 2 }.into()],
         MessageKind::ClipProbed => vec![clip_probed().into()],
         MessageKind::AnswerGiven => vec![answer_given().into(), refused_answer().into()],
+        MessageKind::TrainingPlanned => vec![training_round().into(), asked_training().into()],
+        MessageKind::CheckpointSaved => vec![checkpoint_saved().into()],
+        MessageKind::TrainingFailed => TrainingFault::ALL.map(|reason| training_failed(reason).into()).into(),
     }
 }
 
 /// In the order in which they were published.
-const STAGES: [StageName; 10] = [
+const STAGES: [StageName; 12] = [
     StageName::Source,
     StageName::Curator,
     StageName::Decoder,
@@ -91,6 +106,8 @@ const STAGES: [StageName; 10] = [
     StageName::Fetcher,
     StageName::Prober,
     StageName::Evaluator,
+    StageName::Planner,
+    StageName::Trainer,
 ];
 
 const RECIPES: [Recipe; 7] = [
@@ -398,90 +415,4 @@ fn judged_revision() -> RevisionDeclared {
     let mut revision = RevisionDeclared { number: 4, ..revision_declared() };
     revision.fingerprints.insert(StageName::Prober, Fingerprint([0x66; 8]));
     revision
-}
-
-fn clip_probed() -> ClipProbed {
-    let answer = |yes_probability: f32| ProbeAnswer {
-        text: Some(if yes_probability > 0.5 { "Yes" } else { "No, hardly" }.into()),
-        is_yes: yes_probability > 0.5,
-        yes_probability: Some(yes_probability),
-        latency_ms: 731,
-        tokens: tokens(),
-    };
-    ClipProbed {
-        id: id(10),
-        decoded: clip_decoded(),
-        judge: "models/judge".into(),
-        identity: "weights 0123".into(),
-        answers: ProbeAnswers {
-            visual_alone: answer(0.9375),
-            audio_alone: answer(0.4375),
-            visual_together: answer(0.75),
-            audio_together: ProbeAnswer {
-                text: None,
-                is_yes: false,
-                yes_probability: None,
-                latency_ms: 0,
-                tokens: Tokens::default(),
-            },
-        },
-    }
-}
-
-fn tokens() -> Tokens {
-    Tokens { prompt: Some(900), text: Some(330), video: Some(320), audio: Some(250), answer: Some(3) }
-}
-
-fn answer_given() -> AnswerGiven {
-    let trace = |byte| TraceParent { trace_id: [byte; 16], span_id: [byte; 8], sampled: true };
-    AnswerGiven {
-        id: id(11),
-        sample: id(6),
-        video: "-0SdAVK79lg".into(),
-        split: Split::Eval,
-        recipe: RecipeName::Misaligned,
-        class_seen: Some("Accordion".into()),
-        classes_heard: vec!["Rain".into()],
-        condition: "misaligned".into(),
-        question: "audio".into(),
-        expected: "Rain".into(),
-        text: Some("rain".into()),
-        problem: None,
-        chosen: Chosen {
-            strict: Some("Rain".into()),
-            first_mentioned: Some("Rain".into()),
-            lenient: Some("Rain".into()),
-        },
-        option_scores: Some(vec![-0.125, -2.25]),
-        yes_probability: None,
-        tokens: tokens(),
-        latency_ms: 1_200,
-        requests: 1,
-        cost_usd: Some(0.001_5),
-        model: "openai:http://localhost:8000/v1#omni".into(),
-        identity: "omni at temperature 0".into(),
-        evaluation: hash(0x50),
-        sample_trace: Some(trace(1)),
-        trace: Some(trace(2)),
-    }
-}
-
-fn refused_answer() -> AnswerGiven {
-    AnswerGiven {
-        recipe: RecipeName::AudioRemoved,
-        classes_heard: vec![],
-        question: "match".into(),
-        expected: "no".into(),
-        text: None,
-        problem: Some("too long".into()),
-        chosen: Chosen::default(),
-        option_scores: None,
-        yes_probability: Some(0.25),
-        tokens: Tokens::default(),
-        requests: 0,
-        cost_usd: None,
-        sample_trace: None,
-        trace: None,
-        ..answer_given()
-    }
 }

@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     args::{Common, bench::TopicsBench},
-    context::{Classification, open_log, tools},
+    context::{Classification, RunModels, open_log, tools},
     output::Failure,
     page::NoPage,
 };
@@ -203,9 +203,10 @@ impl Input {
         let settings = bench.config.settings();
         let plan = Plan::built_in("default").context("the default plan is built in")?;
         let revision =
-            Revision::new(1, &settings, self.classification.contents(&plan, None), BTreeMap::new());
+            Revision::new(1, &settings, self.classification.contents(&plan, None, None), BTreeMap::new());
         let (log_of_tools, page) = (Arc::clone(log), Arc::new(NoPage));
-        let tools = tools(bench.config, out, log_of_tools, revision.clone(), bench.workers()?, page, None)?;
+        let (media, models) = (bench.workers()?, RunModels::default());
+        let tools = tools(bench.config, out, log_of_tools, revision.clone(), media, page, models)?;
         let text = |path: &Path| path.display().to_string();
         let list = LabelList { path: text(&self.labels), split: Split::Train };
         let (clips, ontology) = (text(&self.clips), text(&self.ontology));
@@ -220,6 +221,7 @@ impl Input {
             rulebook: Arc::clone(rulebook),
             relations: rulebook.clone(),
             plan,
+            rounds: None,
             stages: [StageName::Source, StageName::Curator].into(),
             instance: "measured".to_owned(),
             log: Arc::clone(log),

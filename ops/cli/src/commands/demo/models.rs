@@ -8,16 +8,15 @@ use counterpoint_core::{
     corpus::ClipFormat,
     scoring::{Claim, claims},
 };
-use counterpoint_models::{Base, LocalModel, ModelName, Stop, Training};
+use counterpoint_models::{Base, LocalModel, ModelName};
 
 use super::{MadeOf, Stage, interrupted};
 use crate::{
     args::{self, Common},
     commands::{
-        asking::Subject,
         evaluate::{Evaluation, evaluate, tell as tell_scores},
         run::{republishing::republish, tell},
-        train::learn,
+        train::Order,
     },
     config::Config,
     local::LocalModels,
@@ -100,23 +99,21 @@ struct Lesson<'a> {
     samples: &'a Path,
     seed: u64,
     screen: &'a Screen,
-    local: &'a dyn LocalModels,
+    local: &'static dyn LocalModels,
 }
 
 impl Lesson<'_> {
     /// Trains; whether it came to its end.
     fn learn(&self, base: Base, recipe: &str, out: &Path) -> Result<bool, Failure> {
-        let training = Training {
+        let order = Order {
             base,
-            recipe: Some(recipe.into()),
-            recipes: None,
+            recipe: Some(recipe.as_ref()),
+            recipes: &[],
             seed: Some(self.seed),
-            device: self.common.device.clone(),
-            out: out.to_owned(),
-            stop: Stop::new(),
+            classes: None,
+            samples: self.samples,
+            out,
         };
-        let subject = actix::System::new().block_on(Subject::open(self.common, self.config, self.samples))?;
-        let material = subject.teaching(self.config, None, self.samples)?;
-        Ok(learn(&training, &material, self.screen, self.local)?.is_some())
+        Ok(order.learn(self.config, self.common, self.screen, self.local)?.is_some())
     }
 }

@@ -8,7 +8,7 @@ use super::Job;
 use crate::{
     args::Common,
     config::Config,
-    context::{Classification, ExistingRun, tools, workers},
+    context::{Classification, ExistingRun, RunModels, tools, workers},
     output::Failure,
     page::ReportPage,
 };
@@ -27,7 +27,7 @@ pub fn republish(job: &Job, config: &Config, common: &Common) -> Result<(), Fail
             log: Arc::clone(&log),
         };
         let media = workers(&config.effort)?;
-        let tools = tools(config, &job.out, log, revision, media, Arc::new(page), None)?;
+        let tools = tools(config, &job.out, log, revision, media, Arc::new(page), RunModels::default())?;
         let published = tokio::task::spawn_blocking(move || tools.publisher.publish(&tools)).await;
         let published = published.context("the report could not be written")?;
         published.map_err(|fault| anyhow::anyhow!("the report could not be written: {fault}"))?;

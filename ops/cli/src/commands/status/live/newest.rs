@@ -203,6 +203,7 @@ mod tests {
             rules: ContentHash::default(),
             plan: ContentHash::default(),
             judge: None,
+            rounds: None,
         };
         let revision = Revision::new(1, &Settings::default(), contents, BTreeMap::new());
         newest.shown(&Tally::new(&revision), true)

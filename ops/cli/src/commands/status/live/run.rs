@@ -27,6 +27,8 @@ pub(super) struct Run {
     paces: BTreeMap<StageName, Pace>,
     newest: Newest,
     answers: Answers,
+    /// Trainings that somebody asked for and that came to an end.
+    trained: u64,
     groups: Vec<GroupDescription>,
     measure_at: Instant,
     catching_up: Option<CatchingUp>,
@@ -61,6 +63,7 @@ impl Run {
             paces: BTreeMap::new(),
             newest: Newest::default(),
             answers: Answers::default(),
+            trained: 0,
             groups: Vec::new(),
             measure_at: now,
             catching_up: Some(catching_up),
@@ -93,6 +96,16 @@ impl Run {
                 Ok(Some(Message::AnswerGiven(given))) if record.headers.reader.is_none() => {
                     self.answers.take(given, record.written_ms);
                     Some(StageName::Evaluator)
+                }
+                _ => None,
+            },
+            // So are trainings that somebody asked for.
+            Topic::Checkpoints if self.tally.writer(record).is_none() => match later::read(record) {
+                Ok(Some(Message::CheckpointSaved(_) | Message::TrainingFailed(_)))
+                    if record.headers.reader.is_none() =>
+                {
+                    self.trained += 1;
+                    Some(StageName::Trainer)
                 }
                 _ => None,
             },
@@ -129,19 +142,14 @@ impl Run {
 
     /// How it is doing.
     pub(super) fn state(&self) -> State {
-        let stages = self.revision.stages();
-        let is_of_run = |group: &Group| {
-            group.stage == StageName::Evaluator
-                || (stages.contains(&group.stage)
-                    && group.fingerprint == self.revision.fingerprint(group.stage))
-        };
-        let mut groups = self.groups.iter().filter(|group| is_of_run(&group.group));
+        let is_meant = |group: &Group| is_asked_for(group.stage) || self.is_of_run(group);
+        let mut groups = self.groups.iter().filter(|group| is_meant(&group.group));
         if self.catching_up.is_some() {
             State::Reading
         } else if groups.clone().any(|group| group.holder.is_some()) {
             State::GoingOn
         } else if self.tally.has_ended()
-            && groups.all(|group| group.lag == 0 || group.group.stage == StageName::Evaluator)
+            && groups.all(|group| group.lag == 0 || !is_waited_for(group.group.stage))
         {
             State::Finished
         } else {
@@ -180,21 +188,21 @@ impl Run {
         })
     }
 
-    /// Its stages, and the evaluator while anybody asks.
+    /// Its stages, and evaluator and trainer while anybody asks for their work.
     pub(super) fn stages(&mut self, now_ms: i64) -> Vec<Stage> {
-        let asking: Vec<_> =
-            self.groups.iter().filter(|group| group.group.stage == StageName::Evaluator).collect();
-        let evaluator = asking.iter().find_map(|group| group.holder.clone()).map(|holder| {
-            let lag = asking.iter().filter(|group| group.holder.is_some()).map(|group| group.lag).sum();
-            (self.answers.given(), lag, holder)
-        });
-        let mut stages: Vec<_> =
-            self.revision.stages().into_iter().map(|stage| self.stage(stage, now_ms)).collect();
-        if let Some((given, lag, holder)) = evaluator {
+        let of_run = self.revision.stages();
+        let mut stages: Vec<_> = of_run.iter().map(|stage| self.stage(*stage, now_ms)).collect();
+        let asked = [(StageName::Trainer, self.trained), (StageName::Evaluator, self.answers.given())];
+        for (stage, written) in asked.into_iter().filter(|(stage, _)| !of_run.contains(stage)) {
+            let working = |group: &&GroupDescription| group.group.stage == stage && group.holder.is_some();
+            let lag = self.groups.iter().filter(working).map(|group| group.lag).sum();
+            let Some(holder) = self.groups.iter().find(working).and_then(|group| group.holder.clone()) else {
+                continue;
+            };
             stages.push(Stage {
-                stage: StageName::Evaluator,
-                written: Some(given),
-                rate: self.rate(StageName::Evaluator, now_ms),
+                stage,
+                written: Some(written),
+                rate: self.rate(stage, now_ms),
                 to_read: Some(lag),
                 holder: Some(holder),
                 rejected: Vec::new(),
@@ -202,6 +210,11 @@ impl Run {
             });
         }
         stages
+    }
+
+    fn is_of_run(&self, group: &Group) -> bool {
+        self.revision.stages().contains(&group.stage)
+            && group.fingerprint == self.revision.fingerprint(group.stage)
     }
 
     fn stage(&mut self, stage: StageName, now_ms: i64) -> Stage {
@@ -235,4 +248,14 @@ impl Run {
     pub(super) fn clips(&self, plays: bool) -> Vec<NewClip> {
         self.newest.shown(&self.tally, plays)
     }
+}
+
+/// Whether somebody may ask for a stage's work on the samples of a run that has ended, in a group of its own.
+fn is_asked_for(stage: StageName) -> bool {
+    matches!(stage, StageName::Evaluator | StageName::Trainer)
+}
+
+/// Whether a run has not ended before the stage has read everything.
+fn is_waited_for(stage: StageName) -> bool {
+    stage != StageName::Planner && !is_asked_for(stage)
 }

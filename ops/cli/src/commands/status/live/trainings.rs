@@ -14,10 +14,12 @@ use std::{
 use counterpoint_pages::{live::Training, plot::Series};
 use serde::Deserialize;
 
+use crate::commands::run::rounds::CHECKPOINTS;
+
 /// Trainings that are shown; the oldest are not.
 const SHOWN: usize = 6;
 /// Folders below a run's that are looked through, itself included.
-const PLACES: [&str; 2] = ["", "models"];
+const PLACES: [&str; 3] = ["", "models", CHECKPOINTS];
 /// What the folder of a training that is not at its end is called behind its name.
 const WORKING: &str = ".training";
 const LOSSES: &str = "losses.jsonl";
@@ -250,9 +252,10 @@ mod tests {
         write(out, "models/a/losses.jsonl", "{\"loss\":null}\n{\"loss\":2.0}\n");
         write(out, "models/b/losses.jsonl", &("no json\n".to_owned() + &lines(&[1.0])));
         write(out, "models/notes.txt", "no training");
+        write(out, "checkpoints/round/losses.jsonl", &lines(&[1.0, 1.0, 1.0]));
         trainings.look();
         let (shown, problems) = trainings.shown();
-        assert_eq!(shown.iter().map(|training| training.losses.steps()).collect::<Vec<_>>(), [2, 1]);
+        assert_eq!(shown.iter().map(|training| training.losses.steps()).collect::<Vec<_>>(), [3, 2, 1]);
         assert_eq!(problems.len(), 1);
         assert!(problems[0].contains("models/b/losses.jsonl is damaged"), "{problems:?}");
     }
