@@ -64,7 +64,8 @@ fn a_page_that_is_open_while_a_run_goes_on_shows_it_to_its_end_and_its_models() 
     let out = workplace.path("out");
     let live = LivePage::of(&out);
     let browser = Browser::start().expect("a browser");
-    let [page, other] = [(); 2].map(|()| browser.open(&live.url).expect("a page"));
+    // The last one opened is in front; a browser loads no players of the others.
+    let [other, page] = [(); 2].map(|()| browser.open(&live.url).expect("a page"));
     is(&page, "not-begun");
     page.evaluate("window.isTheSamePage = true").expect("a mark");
     assert!(!out.exists(), "a page that only looks makes nothing");

@@ -32,6 +32,9 @@ use super::{CHECKPOINT, LONGEST, SEED, drawn::Drawn, linears, open, tensors::Fea
 /// Most tokens of the vocabulary, which is learned from the prompts.
 const VOCABULARY: usize = 4096;
 
+/// Answers that have to begin with tokens of their own, so that yes is told from no.
+const YES_AND_NO: [&str; 8] = ["Yes", "yes", " Yes", " yes", "No", "no", " No", " no"];
+
 /// Width of the text model that widths are multiples of.
 const UNIT: usize = 128;
 
@@ -42,7 +45,7 @@ const SHARPNESS: f32 = 2.0;
 pub fn make(job: &Job) -> anyhow::Result<()> {
     fs::create_dir_all(&job.folder).with_context(|| format!("cannot make {}", job.folder.display()))?;
     let texts = job.prompts.iter().flat_map(|prompt| prompt.answer.iter().chain([&prompt.text]));
-    let texts: Vec<&str> = texts.map(String::as_str).chain([SYSTEM]).collect();
+    let texts: Vec<&str> = texts.map(String::as_str).chain([SYSTEM]).chain(YES_AND_NO).collect();
     let json = tiny::learn(&texts, VOCABULARY)?;
     let tokenizer = Tokenizer::from_json(&json, &job.folder)?;
     let config = config(job.scale, &tokenizer)?;

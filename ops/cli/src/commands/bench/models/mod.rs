@@ -224,9 +224,11 @@ fn check(pairs: &[(&Pair, &Seated, &Seated)], when: &str, findings: &mut Finding
 /// How far outcomes are apart, turn by turn, and whether that is near enough.
 fn compared(ours: &[Outcome], theirs: &[Outcome]) -> (String, bool) {
     let (mut texts, mut other, mut numbers, mut apart) = (0, 0, 0, 0.0_f64);
-    let mut alike = ours.len() == theirs.len();
+    let counts = |outcomes: &[Outcome]| -> Vec<_> {
+        outcomes.iter().map(|outcome| (outcome.texts.len(), outcome.numbers.len())).collect()
+    };
+    let counts = [counts(ours), counts(theirs)];
     for (ours, theirs) in ours.iter().zip(theirs) {
-        alike &= ours.texts.len() == theirs.texts.len() && ours.numbers.len() == theirs.numbers.len();
         texts += ours.texts.len();
         other += ours.texts.iter().zip(&theirs.texts).filter(|(ours, theirs)| ours != theirs).count();
         numbers += ours.numbers.len();
@@ -242,9 +244,10 @@ fn compared(ours: &[Outcome], theirs: &[Outcome]) -> (String, bool) {
     if numbers > 0 {
         found.push(format!("{numbers} numbers, {apart:.1e} apart at most"));
     }
-    if !alike || found.is_empty() {
-        found.push("not as many".to_owned());
-        alike = false;
+    let [of_ours, of_theirs] = &counts;
+    let alike = of_ours == of_theirs && !found.is_empty();
+    if !alike {
+        found.push(format!("texts and numbers a turn {of_ours:?} against {of_theirs:?}"));
     }
     (found.join(", "), alike && other == 0 && apart <= TOLERANCE)
 }
