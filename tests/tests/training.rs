@@ -74,6 +74,15 @@ fn losses(folder: &Path) -> Vec<(u64, u64, f64)> {
     json_lines(&folder.join("losses.jsonl")).into_iter().map(line).collect()
 }
 
+/// Part, step and name of the questions that a model was asked while it learned.
+fn exams(folder: &Path) -> Vec<(u64, u64, String)> {
+    let line = |line: Value| {
+        assert!(number(&line["of"]) > 0 && number(&line["right"]) <= number(&line["of"]), "{line}");
+        (number(&line["part"]), number(&line["step"]), text(&line["asked"]))
+    };
+    json_lines(&folder.join("exams.jsonl")).into_iter().map(line).collect()
+}
+
 /// Steps whose lines are there, of a training that has not ended.
 fn steps_taken(out: &Path, part: u32) -> usize {
     let working = out.with_file_name(format!("{}.training", out.file_name().unwrap().to_str().unwrap()));
@@ -104,6 +113,9 @@ fn a_training_that_is_killed_at_any_step_comes_to_equal_losses_and_is_told_once(
     interrupted.wait().ended_with(130, &["what was learned is kept"]);
     school.train("tiny", &recipe, &killed).run().done();
     assert_eq!(losses(&killed), losses(&whole));
+    // It was watched by the same held-out clips at the same steps.
+    assert_eq!(exams(&killed), exams(&whole));
+    assert_eq!(exams(&whole).last(), Some(&(2, 30, "visual".to_owned())));
     let weights = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
     assert!(weights(&killed) == weights(&whole), "the weights differ");
 

@@ -14,7 +14,7 @@ use counterpoint_core::experiments::{
     Answers, AskedModel, Experiment, ExperimentName, Group, Line, Taught, notes,
 };
 use counterpoint_messages::{AnswerGiven, Split};
-use counterpoint_models::{LocalModel, ModelName};
+use counterpoint_models::{LocalModel, ModelName, Trained};
 use serde::Deserialize;
 
 use super::{
@@ -36,8 +36,6 @@ use crate::{
 pub const FOLDER: &str = "experiments";
 /// File of an experiment with what it came to.
 pub const RESULT: &str = "experiment.json";
-/// File of a trained model that says what it came from.
-const TRAINING: &str = "training.json";
 
 pub fn run(
     wanted: &Wanted,
@@ -139,7 +137,7 @@ fn facts(model: &ModelName) -> anyhow::Result<serde_json::Value> {
     let ModelName::Local(LocalModel { checkpoint, adapter }) = model else {
         anyhow::bail!("a model behind a network does not tell what it came from");
     };
-    let path = adapter.as_ref().unwrap_or(checkpoint).join(TRAINING);
+    let path = adapter.as_ref().unwrap_or(checkpoint).join(Trained::FACTS);
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("{} is damaged", path.display()))
 }

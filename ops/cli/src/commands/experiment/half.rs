@@ -8,9 +8,9 @@ use std::{
 use anyhow::Context as _;
 use counterpoint_actors::store::write_atomically;
 use counterpoint_core::experiments::{Answers, Experiment, Halves};
-use counterpoint_models::{Base, LocalModel, ModelName};
+use counterpoint_models::{Base, LocalModel, ModelName, Trained};
 
-use super::{Bench, TRAINING, facts};
+use super::{Bench, facts};
 use crate::{
     args::experiment::CrossClass,
     commands::{
@@ -137,8 +137,9 @@ impl Bench<'_> {
     fn recipe_of(&self, tuned: &ModelName) -> Result<PathBuf, Failure> {
         let facts = facts(tuned).map_err(|error| {
             Failure::usage(format!(
-                "the settings of the tuning are those in the tuned model's {TRAINING}, and there is none ({error:#}): \
-                 name settings by --recipe"
+                "the settings of the tuning are those in the tuned model's {}, and there is none ({error:#}): name \
+                 settings by --recipe",
+                Trained::FACTS
             ))
         })?;
         let toml = recipe(&facts)
@@ -151,9 +152,9 @@ impl Bench<'_> {
 
 /// The settings in what a trained model says of itself.
 fn recipe(facts: &serde_json::Value) -> anyhow::Result<String> {
-    let course =
-        facts.get("course").with_context(|| format!("{TRAINING} of the tuned model holds no settings"))?;
-    toml::to_string(course).with_context(|| format!("{TRAINING} of the tuned model holds odd settings"))
+    let holds = |what: &str| format!("{} of the tuned model holds {what}", Trained::FACTS);
+    let course = facts.get("course").with_context(|| holds("no settings"))?;
+    toml::to_string(course).with_context(|| holds("odd settings"))
 }
 
 #[cfg(test)]
