@@ -314,7 +314,7 @@ impl Material for Greedy {
         // More than a processor can address.
         let device = device("cpu").unwrap();
         Box::new(std::iter::once_with(move || -> Result<Clip, Box<dyn Error + Send + Sync>> {
-            let all = burn::Tensor::<1>::zeros([1 << 50], &device);
+            let all = burn::Tensor::<1>::zeros([1_usize << 50], &device);
             Err(format!("there is room for {all}").into())
         }))
     }
