@@ -64,13 +64,18 @@ impl State {
         Self { identity, done, scaling, steps }
     }
 
-    /// Writes the state and removes older ones.
+    /// Writes the state and removes older ones. One of this step that is there already is this very one: what comes
+    /// next follows from the state alone.
     pub(super) fn write(
         &self,
         folder: &Path,
         thinker: &Thinker,
         optimizer: &AdamW,
     ) -> Result<(), TrainError> {
+        let path = folder.join(format!("{PREFIX}{:08}", self.done));
+        if path.exists() {
+            return Ok(());
+        }
         let mut values: BTreeMap<String, Values> = parameters::read(thinker, true)?
             .into_iter()
             .map(|(path, values)| (format!("value.{path}"), values))
@@ -84,7 +89,6 @@ impl State {
             .map(|(name, Values { shape, numbers })| (name.as_str(), write::Tensor::f32(shape, numbers)))
             .collect();
         let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
-        let path = folder.join(format!("{PREFIX}{:08}", self.done));
         let json = serde_json::to_value(self)
             .map_err(|error| TrainError::Write { path: path.clone(), source: error.into() })?;
         write::whole(&path, |partial| {

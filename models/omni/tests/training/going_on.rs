@@ -40,8 +40,12 @@ fn a_training_that_is_dropped_anywhere_goes_on_to_equal_losses() {
     for (recipe, embedded) in [(lora(9), true), (full(9, 4), false)] {
         let recipe = Recipe { keep_every: 3, ..recipe };
         let (whole, cut) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let expected = losses(&mut trainer(&recipe, embedded, whole.path()).unwrap());
+        let mut at_once = trainer(&recipe, embedded, whole.path()).unwrap();
+        let expected = losses(&mut at_once);
         assert_eq!(expected.len(), 9);
+        at_once
+            .keep()
+            .expect("the state of a step that was kept is kept again by whoever is told to stop there");
         for stop in [2, 5, 8] {
             let mut trainer = trainer(&recipe, embedded, cut.path()).unwrap();
             while trainer.done() < stop {
