@@ -27,12 +27,13 @@ use crate::commands::evaluate::Told;
 /// The models that are taught, in the order in which that is done; the last is that of the experiment on classes.
 const TAUGHT: [&str; 4] = ["judge", "base", "tuned", "cross-class"];
 
-/// What the section on models is filled with; nothing where no model was asked.
+/// What the section on models is filled with; nothing where none was taught or asked.
 pub fn models(out: &Path) -> Option<Models> {
     let mut reader = Reader { out, problems: Vec::new() };
     let before = reader.evaluation("base");
     let after = reader.evaluation("tuned");
-    if before.is_none() && after.is_none() && reader.problems.is_empty() {
+    let trainings: Vec<_> = TAUGHT.iter().filter_map(|name| reader.training(name)).collect();
+    if before.is_none() && after.is_none() && trainings.is_empty() && reader.problems.is_empty() {
         return None;
     }
     let (before, said_before) = before.unzip();
@@ -43,7 +44,7 @@ pub fn models(out: &Path) -> Option<Models> {
         conflicts: conflicts(&said_before, &said_after),
         before,
         after,
-        trainings: TAUGHT.iter().filter_map(|name| reader.training(name)).collect(),
+        trainings,
         judged: reader.json("judge.json"),
         problems: reader.problems,
     })
