@@ -104,6 +104,10 @@ fn a_page_that_is_open_while_a_run_goes_on_shows_it_to_its_end_and_its_models() 
     let lines: String =
         (1..=50).map(|step| format!("{{\"step\":{step},\"loss\":{}}}\n", 3.0 / step as f64)).collect();
     fs::write(losses.join("losses.jsonl"), lines).expect("losses");
+    let exam = |step: u64| {
+        json!({"part": 1, "step": step, "asked": "audio", "right": step / 5, "of": 10}).to_string() + "\n"
+    };
+    fs::write(losses.join("exams.jsonl"), [0, 25, 50].map(exam).concat()).expect("exams");
     let model = workplace.model("looks", |sample, _| sample["lineage"]["host"]["class"].clone());
     Program::counterpoint(["evaluate", "--model", &model, "--samples"])
         .with([&out])
@@ -112,7 +116,13 @@ fn a_page_that_is_open_while_a_run_goes_on_shows_it_to_its_end_and_its_models() 
         .done();
     let told =
         |what: &str| format!("document.getElementById('models').textContent.includes({})", json!(what));
-    for what in ["Loss of the base model, not at its end", &model, "of 4 answers about the sound"] {
+    for what in [
+        "Loss of the base model, not at its end",
+        "The sound of conflicts, base model, not at its end",
+        "from 0.0\u{a0}% to 100.0\u{a0}%",
+        &model,
+        "of 4 answers about the sound",
+    ] {
         page.wait_until(what, &told(what)).expect("the models are told");
     }
 

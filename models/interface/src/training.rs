@@ -215,6 +215,21 @@ impl Trained {
     pub const EXAMS: &str = "exams.jsonl";
     /// File of the folder that says what the result came from; it is written last.
     pub const FACTS: &str = "training.json";
+    /// What the name of a result's working folder has after that of the result.
+    pub const WORKING: &str = ".training";
+
+    /// The folder beside a result that holds what its training needs to go on. It is there until the result is whole.
+    pub fn working(result: &Path) -> PathBuf {
+        let mut name = result.file_name().unwrap_or_default().to_owned();
+        name.push(Self::WORKING);
+        result.with_file_name(name)
+    }
+
+    /// The folder of a part in a working folder, the first part is 1. It has the part's [`Self::LOSSES`] and
+    /// [`Self::EXAMS`].
+    pub fn part(working: &Path, part: usize) -> PathBuf {
+        working.join(format!("part-{part}"))
+    }
 }
 
 /// Why a training ended without a result.
@@ -293,6 +308,13 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("cannot write the state")]
     struct Unwritten(#[source] io::Error);
+
+    #[test]
+    fn the_working_folder_lies_beside_the_result_and_the_parts_in_it() {
+        let working = Trained::working(Path::new("out/models/base.v1"));
+        assert_eq!(working, Path::new("out/models/base.v1.training"));
+        assert_eq!(Trained::part(&working, 2), Path::new("out/models/base.v1.training/part-2"));
+    }
 
     #[test]
     fn a_full_disk_is_told_from_other_failures_however_deep_it_lies() {

@@ -39,9 +39,6 @@ const TINY_VOCABULARY: usize = 1000;
 /// What the message of a panic says where libtorch was given no memory, on a CPU or on a GPU.
 const NO_MEMORY: [&str; 3] = ["out of memory", "can't allocate memory", "not enough memory"];
 
-/// What a working folder's name has after that of the result.
-const WORKING: &str = ".training";
-
 /// How a training's settings are wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum CourseError {
@@ -165,7 +162,7 @@ fn course(
     if let Some(trained) = finished(training, &course)? {
         return Ok(trained);
     }
-    let working = working(&training.out);
+    let working = Trained::working(&training.out);
     fs::create_dir_all(&working).map_err(|source| unusable(&working, source))?;
     let mut school = School { training, course, material, working, watch };
     match &training.base {
@@ -333,7 +330,7 @@ impl<'a> School<'a> {
     }
 
     fn folder(&self, part: usize) -> PathBuf {
-        self.working.join(format!("part-{}", part + 1))
+        Trained::part(&self.working, part + 1)
     }
 
     /// Adds to the result what it came from, and removes the working folder.
@@ -397,7 +394,7 @@ fn finished(training: &Training, course: &Course) -> Result<Option<Trained>, Tra
     let text = match fs::read(out.join(Trained::FACTS)) {
         Ok(text) => text,
         // It may have got its name just before its training was killed.
-        Err(_) if !out.exists() || working(out).exists() => return Ok(None),
+        Err(_) if !out.exists() || Trained::working(out).exists() => return Ok(None),
         Err(_) => return Err(failed(CourseError::Taken { folder: out.clone() })),
     };
     let facts: Option<Facts> = serde_json::from_slice(&text).ok();
@@ -412,13 +409,6 @@ fn named(base: &Base) -> Option<String> {
         Base::Nothing => None,
         Base::Model(base) => Some(base.checkpoint.display().to_string()),
     }
-}
-
-/// The folder of a training that has not ended.
-fn working(out: &Path) -> PathBuf {
-    let mut name = out.file_name().unwrap_or_default().to_owned();
-    name.push(WORKING);
-    out.with_file_name(name)
 }
 
 fn unusable(path: &Path, source: io::Error) -> TrainingError {

@@ -7,7 +7,7 @@
 
 use counterpoint_messages::{RejectReason, Segment, StageName};
 
-use crate::{PageError, environment, filled, page, plot::Series, view::live as view};
+use crate::{PageError, environment, filled, page, plot::Series, report::ExamPoint, view::live as view};
 
 /// Clips that the page shows at most.
 pub const MAX_CLIPS: usize = 12;
@@ -114,6 +114,9 @@ pub struct Training {
     pub losses: Series,
     /// Steps before which a part begins, and its name.
     pub breaks: Vec<(u64, String)>,
+    /// What the model knew of held-out conflicts while it learned, in order, each with the steps of all parts that were
+    /// taken before it was asked; empty where it was not.
+    pub exams: Vec<(u64, ExamPoint)>,
 }
 
 /// What a model was asked about the samples.

@@ -3,8 +3,12 @@
 #![allow(clippy::expect_used, reason = "a broken expectation is how a test fails")]
 
 use counterpoint_messages::{RejectReason, Segment, StageName};
-use counterpoint_pages::live::{
-    Accuracy, Counts, Evaluation, Fate, Live, MAX_CLIPS, NewClip, Part, Stage, State, Training, parts, render,
+use counterpoint_pages::{
+    live::{
+        Accuracy, Counts, Evaluation, Fate, Live, MAX_CLIPS, NewClip, Part, Stage, State, Training, parts,
+        render,
+    },
+    report::ExamPoint,
 };
 use scraper::{Html, Selector};
 
@@ -56,6 +60,11 @@ fn accuracy(condition: &str, question: &str, answers: u64, right: u64) -> Accura
     Accuracy { condition: condition.to_owned(), question: question.to_owned(), answers, right, course }
 }
 
+/// What a model knew after so many steps of all parts.
+fn exam(after: u64, (part, step): (u64, u64), asked: &str, right: u64) -> (u64, ExamPoint) {
+    (after, ExamPoint { part, step, asked: asked.to_owned(), right, of: 8 })
+}
+
 fn full() -> Live {
     let mut decoder = stage(StageName::Decoder, 1_207, 2.25);
     decoder.rejected = vec![(RejectReason::NoSound, 2), (RejectReason::TooShort, 30)];
@@ -80,6 +89,12 @@ fn full() -> Live {
             is_done: false,
             losses: [3.0, 2.0, 1.5].into_iter().collect(),
             breaks: vec![(2, "part 2".to_owned())],
+            exams: vec![
+                exam(0, (1, 0), "audio", 2),
+                exam(0, (1, 0), "visual", 4),
+                exam(3, (2, 2), "audio", 8),
+                exam(3, (2, 2), "visual", 4),
+            ],
         }],
         evaluations: vec![Evaluation {
             model: "out/models/base".to_owned(),
@@ -152,11 +167,30 @@ fn stages_stand_with_what_they_wrote_how_fast_and_what_is_left() {
 fn losses_and_accuracies_are_curves_and_figures() {
     let (_, parsed) = page(&full());
     let titles = texts(&parsed, "#models figure h3");
-    assert_eq!(titles, ["Loss of the base model, not at its end", "Misaligned", "Audio removed"]);
+    assert_eq!(
+        titles,
+        [
+            "Loss of the base model, not at its end",
+            "The sound of conflicts, base model, not at its end",
+            "The picture of conflicts, base model, not at its end",
+            "Misaligned",
+            "Audio removed",
+        ]
+    );
     let notes = texts(&parsed, "#models figure figcaption p");
     assert!(notes[0].contains("over 3 steps: from 3 to 1.5"), "{}", notes[0]);
+    assert!(
+        notes[1].starts_with("Share of 8 questions about the sound")
+            && notes[1].contains("from 25.0 % to 100.0 %"),
+        "{}",
+        notes[1]
+    );
+    assert!(notes[2].contains("from 50.0 % to 50.0 %"), "{}", notes[2]);
+    let parts = "#models svg[id^='plot-exams-0-'] text";
+    let parts = texts(&parsed, parts).into_iter().filter(|words| words == "part 2").count();
+    assert_eq!(parts, 2, "where the second part begins stands in both");
     assert_eq!(
-        notes[1],
+        notes[3],
         "Share that is right so far, in percent: 87.5 % of 8 answers about the picture, 12.5 % of 8 answers about \
          the sound."
     );
@@ -182,6 +216,22 @@ fn clips_stand_with_what_became_of_them_and_play_where_they_can() {
     assert_eq!((count(&parsed, &source), count(&parsed, ".cards video")), (1, 4));
     live.clips = (0..100).map(|number| clip(number, Fate::Found)).collect();
     assert_eq!(count(&page(&live).1, ".cards li"), MAX_CLIPS);
+}
+
+#[test]
+fn a_training_without_exams_has_its_losses_alone_and_one_at_its_end_says_so_of_none() {
+    let mut live = full();
+    live.evaluations.clear();
+    live.trainings[0].is_done = true;
+    live.trainings[0].exams.retain(|(_, exam)| exam.asked == "visual");
+    let mut told = live.trainings[0].clone();
+    told.exams.clear();
+    live.trainings.push(Training { name: "tuned".to_owned(), ..told });
+    let titles = texts(&page(&live).1, "#models figure h3");
+    assert_eq!(
+        titles,
+        ["Loss of the base model", "The picture of conflicts, base model", "Loss of the tuned model"]
+    );
 }
 
 #[test]

@@ -116,7 +116,7 @@ impl Reader<'_> {
             clips,
             lessons,
             version,
-            losses: self.lines::<LossPoint>(&format!("models/{name}/losses.jsonl")),
+            losses: self.lines::<LossPoint>(&format!("models/{name}/{}", Trained::LOSSES)),
             exams: self.exams(&format!("models/{name}/{}", Trained::EXAMS)),
         })
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{
     Fact, Figure,
     gallery::segment,
-    models::{losses_of, rank, titled},
+    models::{exams_of, losses_of, rank, titled},
     short,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     format::{count, counted, decimal, percent, share, spaced},
     live::{Accuracy, Counts, Evaluation, Fate, Live, MAX_CLIPS, NewClip, Stage, State, Training},
     plot::{Caption, Curve, CurveLine, Ink, curve},
+    report::ExamPoint,
     words,
 };
 
@@ -35,7 +36,7 @@ pub(crate) struct Page {
     facts: Vec<Fact>,
     stages: Vec<StageRow>,
     turned_away: Vec<ReasonRow>,
-    losses: Vec<Figure>,
+    trainings: Vec<Figure>,
     evaluations: Vec<EvaluationView>,
     clips: Vec<Card>,
     is_begun: bool,
@@ -112,7 +113,7 @@ impl Page {
             facts: facts(&live.counts),
             stages: live.stages.iter().map(stage).collect(),
             turned_away: live.stages.iter().flat_map(turned_away).collect(),
-            losses: losses(&live.trainings)?,
+            trainings: curves(&live.trainings)?,
             evaluations: (0..).zip(&live.evaluations).map(evaluation).collect::<Result<_, _>>()?,
             clips: live.clips.iter().take(MAX_CLIPS).map(card).collect(),
             is_begun: !matches!(live.state, State::NotBegun { .. }),
@@ -201,16 +202,20 @@ fn turned_away(stage: &Stage) -> Vec<ReasonRow> {
     rows
 }
 
-fn losses(trainings: &[Training]) -> Result<Vec<Figure>, PageError> {
-    let figure = |(place, training): (usize, &Training)| {
-        let id = format!("plot-losses-{place}");
-        let mut figure = losses_of(&id, &training.name, &training.losses, &training.breaks)?;
-        if !training.is_done {
-            figure.title += ", not at its end";
+/// The losses of each training, followed by what its model knew on the way.
+fn curves(trainings: &[Training]) -> Result<Vec<Figure>, PageError> {
+    let mut figures = Vec::new();
+    for (place, training) in (0..).zip(trainings) {
+        let Training { name, is_done, losses, breaks, exams } = training;
+        let exams: Vec<(u64, &ExamPoint)> = exams.iter().map(|(step, exam)| (*step, exam)).collect();
+        let mut curves = vec![losses_of(&format!("plot-losses-{place}"), name, losses, breaks)?];
+        curves.extend(exams_of(place, name, &exams, breaks)?);
+        if !is_done {
+            curves.iter_mut().for_each(|figure| figure.title += ", not at its end");
         }
-        Ok(figure)
-    };
-    (0..).zip(trainings).map(figure).collect()
+        figures.extend(curves);
+    }
+    Ok(figures)
 }
 
 fn evaluation((place, evaluation): (usize, &Evaluation)) -> Result<EvaluationView, PageError> {

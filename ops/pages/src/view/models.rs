@@ -4,7 +4,7 @@ mod finding;
 use counterpoint_messages::RecipeName;
 use serde::Serialize;
 
-pub(super) use curves::losses_of;
+pub(super) use curves::{exams_of, losses_of};
 
 use super::{Figure, published::published, short};
 use crate::{

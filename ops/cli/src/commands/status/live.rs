@@ -5,6 +5,7 @@
 //! have ended, or not have begun.
 
 mod answers;
+mod exams;
 mod newest;
 mod pace;
 mod run;

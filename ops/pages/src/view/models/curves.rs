@@ -17,12 +17,9 @@ pub(super) fn curves(trainings: &[TrainingFacts]) -> Result<Vec<Figure>, PageErr
         let (losses, breaks) = (&training.losses, breaks(&training.losses));
         let series = losses.iter().map(|step| step.loss).collect();
         figures.push(losses_of(&format!("plot-losses-{place}"), &training.name, &series, &breaks)?);
-        for (question, stream) in STREAMS {
-            let exams: Vec<_> = training.exams.iter().filter(|exam| exam.asked == question).collect();
-            if !exams.is_empty() {
-                figures.push(accuracy(place, training, stream, &exams, &breaks)?);
-            }
-        }
+        let before = |part: u64| losses.iter().filter(|step| step.part < part).count() as u64;
+        let exams = training.exams.iter().map(|exam| (before(exam.part) + exam.step, exam));
+        figures.extend(exams_of(place, &training.name, &exams.collect::<Vec<_>>(), &breaks)?);
     }
     Ok(figures)
 }
@@ -38,39 +35,51 @@ fn breaks(losses: &[LossPoint]) -> Vec<(u64, String)> {
         .collect()
 }
 
-/// What a model knew of one stream of conflicts after each step at which it was asked.
-fn accuracy(
+/// What the model of a training knew of each stream of conflicts that it was asked about. An exam comes with the steps
+/// of all parts that were taken before it.
+pub(in crate::view) fn exams_of(
     place: usize,
-    training: &TrainingFacts,
-    stream: &str,
-    exams: &[&ExamPoint],
+    name: &str,
+    exams: &[(u64, &ExamPoint)],
     breaks: &[(u64, String)],
-) -> Result<Figure, PageError> {
-    let before = |part: u64| training.losses.iter().filter(|step| step.part < part).count() as u64;
-    let points: Vec<CurvePoint> = exams
-        .iter()
-        .filter(|exam| exam.of > 0)
-        .map(|exam| {
-            let value = exam.right as f64 / exam.of as f64;
-            let [low, high] = wilson(value, exam.of as f64);
-            CurvePoint { step: before(exam.part) + exam.step, value, range: (low, high) }
-        })
-        .collect();
-    let ends = (points.first(), points.last());
-    let value = |point: Option<&CurvePoint>| point.map_or_else(String::new, |point| share(point.value));
-    let title = format!("The {stream} of conflicts, {} model", spaced(&training.name));
+) -> Result<Vec<Figure>, PageError> {
+    let mut figures = Vec::new();
+    for (question, stream) in STREAMS {
+        let asked = exams.iter().filter(|(_, exam)| exam.asked == question && exam.of > 0);
+        let asked: Vec<(u64, &ExamPoint)> = asked.copied().collect();
+        figures.extend(accuracy(&format!("plot-exams-{place}-{stream}"), name, stream, &asked, breaks)?);
+    }
+    Ok(figures)
+}
+
+/// What a model knew of one stream of conflicts after each step at which it was asked; nothing where it never was.
+fn accuracy(
+    id: &str,
+    name: &str,
+    stream: &str,
+    exams: &[(u64, &ExamPoint)],
+    breaks: &[(u64, String)],
+) -> Result<Option<Figure>, PageError> {
+    let (Some((_, first)), Some((_, last))) = (exams.first(), exams.last()) else { return Ok(None) };
+    let value = |exam: &ExamPoint| exam.right as f64 / exam.of as f64;
+    let point = |(step, exam): &(u64, &ExamPoint)| {
+        let [low, high] = wilson(value(exam), exam.of as f64);
+        CurvePoint { step: *step, value: value(exam), range: (low, high) }
+    };
+    let title = format!("The {stream} of conflicts, {} model", spaced(name));
     let note = format!(
         "Share of {} about the {stream} of held-out misaligned clips that the model would answer word for word while it \
-         learns, nothing but words on offer: from {} to {}. The band is the 95 % interval; nothing is decided by it.",
-        counted(exams.last().map_or(0, |exam| exam.of), "question", "questions"),
-        value(ends.0),
-        value(ends.1),
+         learns, nothing but words on offer: from {} to {}. The band is a 95 % interval over questions, as if each were \
+         about another source video; it is not clustered by source video like the intervals of evaluations, so it may \
+         be too narrow. Nothing is decided by it.",
+        counted(last.of, "question", "questions"),
+        share(value(first)),
+        share(value(last)),
     );
-    let id = format!("plot-exams-{place}-{stream}");
-    let caption = Caption { id: &id, title: &title, description: &note };
-    let lines = [CurveLine { ink: Ink::Bar, points }];
+    let caption = Caption { id, title: &title, description: &note };
+    let lines = [CurveLine { ink: Ink::Bar, points: exams.iter().map(point).collect() }];
     let plot = curve(&Curve { caption, lines: &lines, breaks, top: Some(1.0) })?;
-    Ok(Figure { title, note, plot })
+    Ok(Some(Figure { title, note, plot }))
 }
 
 /// The losses of a training, step by step.
@@ -132,6 +141,7 @@ mod tests {
         );
         assert!(figures[1].note.contains("64 questions"), "{}", figures[1].note);
         assert!(figures[1].note.contains("from 0.0\u{a0}% to 100.0\u{a0}%"), "{}", figures[1].note);
+        assert!(figures[1].note.contains("not clustered by source video"), "{}", figures[1].note);
         assert!(figures[2].plot.contains(">part 2<") && figures[2].plot.contains("<polygon"));
         // The last point is after the fourth step of all.
         assert!(figures[1].plot.contains(">4<"), "{}", figures[1].plot);

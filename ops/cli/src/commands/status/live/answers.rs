@@ -1,20 +1,24 @@
 //! What models answered, evaluation by evaluation.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use counterpoint_messages::{AnswerGiven, ContentHash};
 use counterpoint_pages::live::{Accuracy, Evaluation};
 
-/// Evaluations that are kept; the oldest go.
-const EVALUATIONS: usize = 4;
+/// Evaluations that are kept, those of a large experiment and more; the oldest go.
+const EVALUATIONS: usize = 32;
 /// Conditions with their questions that are kept of an evaluation.
 const ROWS: usize = 64;
+
+/// The model's identity, and the object that says what was asked.
+type Key = (String, ContentHash);
 
 /// The newest evaluations on the log, whichever process they are of.
 #[derive(Debug, Default)]
 pub(super) struct Answers {
-    /// By the model's identity and the object that says what was asked.
-    evaluations: BTreeMap<(String, ContentHash), Asked>,
+    evaluations: BTreeMap<Key, Asked>,
+    /// Evaluations that went. Where one goes on, its later answers alone would look like all of them.
+    gone: BTreeSet<Key>,
     given: u64,
 }
 
@@ -30,7 +34,11 @@ impl Answers {
     /// One more answer, written at this time.
     pub(super) fn take(&mut self, given: AnswerGiven, written_ms: i64) {
         self.given += 1;
-        let asked = self.evaluations.entry((given.identity, given.evaluation)).or_insert_with(|| Asked {
+        let key = (given.identity, given.evaluation);
+        if self.gone.contains(&key) {
+            return;
+        }
+        let asked = self.evaluations.entry(key).or_insert_with(|| Asked {
             model: given.model,
             at_ms: written_ms,
             rows: BTreeMap::new(),
@@ -53,6 +61,7 @@ impl Answers {
             let oldest = self.evaluations.iter().min_by_key(|(_, asked)| asked.at_ms);
             if let Some(key) = oldest.map(|(key, _)| key.clone()) {
                 self.evaluations.remove(&key);
+                self.gone.insert(key);
             }
         }
     }
@@ -62,11 +71,26 @@ impl Answers {
         self.given
     }
 
+    /// What is not shown, in words, where there is any.
+    pub(super) fn left_out(&self) -> Option<String> {
+        let gone = self.gone.len();
+        (gone > 0).then(|| {
+            format!(
+                "{} not shown: there is room for {EVALUATIONS}.",
+                if gone == 1 {
+                    "An older evaluation is".to_owned()
+                } else {
+                    format!("{gone} older evaluations are")
+                }
+            )
+        })
+    }
+
     /// The evaluations, the newest first.
     pub(super) fn shown(&self) -> Vec<Evaluation> {
         let mut evaluations: Vec<_> = self.evaluations.iter().collect();
         evaluations.sort_by_key(|(_, asked)| std::cmp::Reverse(asked.at_ms));
-        let evaluation = |((identity, _), asked): (&(String, ContentHash), &Asked)| Evaluation {
+        let evaluation = |((identity, _), asked): (&Key, &Asked)| Evaluation {
             model: asked.model.clone(),
             identity: identity.clone(),
             rows: asked.rows.values().cloned().collect(),
@@ -140,5 +164,22 @@ mod tests {
         let shown = answers.shown();
         assert_eq!((shown.len(), shown[0].rows.len()), (EVALUATIONS, ROWS));
         assert_eq!(shown[0].identity, "model99");
+    }
+
+    #[test]
+    fn an_evaluation_that_made_way_does_not_come_back_with_its_rest_alone() {
+        let mut answers = Answers::default();
+        let models = EVALUATIONS as i64;
+        for number in 0..models {
+            answers.take(answer(&format!("model{number}"), "audio", true), number);
+        }
+        assert_eq!((answers.shown().len(), answers.left_out()), (EVALUATIONS, None));
+        answers.take(answer("newest", "audio", true), models);
+        answers.take(answer("model0", "audio", false), models + 1);
+        let shown = answers.shown();
+        assert_eq!((shown.len(), shown[0].identity.as_str()), (EVALUATIONS, "newest"));
+        assert!(shown.iter().all(|evaluation| evaluation.identity != "model0"));
+        assert_eq!(answers.given(), EVALUATIONS as u64 + 2, "they are answers all the same");
+        assert!(answers.left_out().unwrap().starts_with("An older evaluation is not shown"));
     }
 }

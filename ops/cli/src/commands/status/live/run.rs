@@ -173,10 +173,10 @@ impl Run {
         }
     }
 
-    /// Records that the counts lack, in words, where there are any.
-    pub(super) fn lacks(&self) -> Option<String> {
+    /// What the page lacks, in words: records that no count has, and evaluations.
+    pub(super) fn lacks(&self) -> impl Iterator<Item = String> {
         let records = self.tally.counts().later_records;
-        (records > 0).then(|| {
+        let uncounted = (records > 0).then(|| {
             format!(
                 "{} that only a later release can read, and none of these counts has.",
                 if records == 1 {
@@ -185,7 +185,8 @@ impl Run {
                     format!("There are {records} records")
                 }
             )
-        })
+        });
+        uncounted.into_iter().chain(self.answers.left_out())
     }
 
     /// Its stages, and evaluator and trainer while anybody asks for their work.

@@ -1,7 +1,8 @@
-//! Trainings whose folders lie in a run's, and how their losses go.
+//! Trainings whose folders lie in a run's, how their losses go, and what their models knew on the way.
 //!
-//! A result is a folder `NAME` with `losses.jsonl` in it; while it is on its way, `NAME.training/part-N/losses.jsonl`
-//! grows by a line a step, and is cut when a killed training does some steps again (`models/local/src/course.rs`).
+//! A result is a folder with [`Trained::LOSSES`] and perhaps [`Trained::EXAMS`] in it. While it is on its way they lie in
+//! the folders of the parts, [`Trained::part`], of its working folder, [`Trained::working`]: there the losses grow by a
+//! line a step, and are cut when a killed training does some steps again; the exams are written anew with each.
 
 use std::{
     collections::BTreeMap,
@@ -11,18 +12,17 @@ use std::{
     time::SystemTime,
 };
 
-use counterpoint_pages::{live::Training, plot::Series};
+use counterpoint_models::Trained;
+use counterpoint_pages::{live::Training, plot::Series, report::ExamPoint};
 use serde::Deserialize;
 
+use super::exams::Exams;
 use crate::commands::run::rounds::CHECKPOINTS;
 
 /// Trainings that are shown; the oldest are not.
 const SHOWN: usize = 6;
 /// Folders below a run's that are looked through, itself included.
 const PLACES: [&str; 3] = ["", "models", CHECKPOINTS];
-/// What the folder of a training that is not at its end is called behind its name.
-const WORKING: &str = ".training";
-const LOSSES: &str = "losses.jsonl";
 /// Bytes of a file that are read at a time; what is behind them is read by the next look.
 const AT_A_TIME: u64 = 4 << 20;
 
@@ -41,9 +41,11 @@ struct Course {
     file: usize,
     /// Bytes of it that were read.
     read: u64,
-    part: Option<u64>,
+    /// Number of each part that has losses, and the steps before it.
+    parts: Vec<(u64, u64)>,
     losses: Series,
-    breaks: Vec<(u64, String)>,
+    /// Exams of the files that were read or are being read.
+    exams: Vec<Exams>,
     /// What is wrong with a line.
     damaged: Option<String>,
     /// What kept the last look from reading.
@@ -78,17 +80,18 @@ impl Trainings {
     pub(super) fn shown(&self) -> (Vec<Training>, Vec<String>) {
         let training = |(folder, course): (&PathBuf, &Course)| {
             let folder = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let name = folder.strip_suffix(WORKING);
+            let name = folder.strip_suffix(Trained::WORKING);
             Training {
                 is_done: name.is_none(),
                 name: name.unwrap_or(&folder).to_owned(),
                 losses: course.losses.clone(),
-                breaks: course.breaks.clone(),
+                breaks: course.breaks(),
+                exams: course.exams(),
             }
         };
         let shown = self.known.iter().filter(|(_, course)| course.losses.steps() > 0).map(training).collect();
-        let problems = self.known.values().flat_map(|course| [&course.damaged, &course.unreadable]);
-        (shown, problems.flatten().cloned().collect())
+        let problems = self.known.values().flat_map(Course::problems);
+        (shown, problems.cloned().collect())
     }
 
     /// The newest folders of trainings, in the order of their names. What is not there or cannot be read has none.
@@ -98,7 +101,8 @@ impl Trainings {
             .filter_map(Result::ok)
             .map(|entry| entry.path())
             .filter(|folder| {
-                is_working(folder) || (folder.join(LOSSES).is_file() && !working(folder).exists())
+                let is_result = || folder.join(Trained::LOSSES).is_file();
+                is_working(folder) || (is_result() && !Trained::working(folder).exists())
             })
             .filter_map(|folder| Some((fs::metadata(&folder).ok()?.modified().ok()?, folder)))
             .collect();
@@ -112,28 +116,32 @@ impl Trainings {
 
 fn is_working(folder: &Path) -> bool {
     let name = folder.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with(WORKING) && folder.join("part-1").is_dir()
+    name.ends_with(Trained::WORKING) && Trained::part(folder, 1).is_dir()
 }
 
-/// The folder of the training that a result would come from.
-fn working(folder: &Path) -> PathBuf {
-    let mut name = folder.file_name().unwrap_or_default().to_owned();
-    name.push(WORKING);
-    folder.with_file_name(name)
+/// Where the files of this number lie, the first is 0: in a part of a working folder, or in a result.
+fn place(folder: &Path, file: usize) -> PathBuf {
+    if is_working(folder) { Trained::part(folder, file + 1) } else { folder.to_owned() }
 }
 
 impl Course {
-    /// Reads on; from the beginning where a file became shorter.
+    /// Reads on.
     fn read(&mut self, folder: &Path) {
+        self.read_losses(folder);
+        self.exams.resize_with(self.file + 1, Exams::default);
+        for (file, exams) in (0..).zip(&mut self.exams) {
+            exams.look(&place(folder, file).join(Trained::EXAMS));
+        }
+    }
+
+    /// Reads losses on; from the beginning where a file became shorter.
+    fn read_losses(&mut self, folder: &Path) {
         self.unreadable = None;
         loop {
-            let path = match is_working(folder) {
-                true => folder.join(format!("part-{}", self.file + 1)).join(LOSSES),
-                false => folder.join(LOSSES),
-            };
+            let path = place(folder, self.file).join(Trained::LOSSES);
             match self.read_file(&path) {
                 // A part that has begun ends those before it.
-                Ok(true) if is_working(folder) && folder.join(format!("part-{}", self.file + 2)).is_dir() => {
+                Ok(true) if is_working(folder) && Trained::part(folder, self.file + 2).is_dir() => {
                     (self.file, self.read) = (self.file + 1, 0);
                 }
                 Ok(_) => return,
@@ -172,11 +180,36 @@ impl Course {
 
     fn step(&mut self, line: &Line) {
         let part = line.part.unwrap_or(self.file as u64 + 1);
-        if self.part.is_some_and(|before| before != part) {
-            self.breaks.push((self.losses.steps() + 1, format!("part {part}")));
+        if self.parts.last().is_none_or(|(before, _)| *before != part) {
+            self.parts.push((part, self.losses.steps()));
         }
-        self.part = Some(part);
         self.losses.push(line.loss.unwrap_or(f64::NAN));
+    }
+
+    /// Steps before which a part begins, and its name.
+    fn breaks(&self) -> Vec<(u64, String)> {
+        let later = self.parts.iter().skip(1);
+        later.map(|(part, before)| (before + 1, format!("part {part}"))).collect()
+    }
+
+    /// What the model knew, each time with the steps of all parts that were taken before.
+    fn exams(&self) -> Vec<(u64, ExamPoint)> {
+        let placed = |exam: &ExamPoint| {
+            let place = self.parts.iter().position(|(part, _)| *part == exam.part)?;
+            let (_, before) = self.parts[place];
+            let end = self.parts.get(place + 1).map_or(self.losses.steps(), |(_, before)| *before);
+            let after = before.checked_add(exam.step)?;
+            // What was asked after more steps than there are comes back when those are read, or, where a killed
+            // training does them again, is asked again.
+            (after <= end).then(|| (after, exam.clone()))
+        };
+        self.exams.iter().flat_map(Exams::points).filter_map(placed).collect()
+    }
+
+    /// What is wrong with its files, as sentences.
+    fn problems(&self) -> impl Iterator<Item = &String> {
+        let of_losses = [&self.damaged, &self.unreadable].into_iter().flatten();
+        of_losses.chain(self.exams.iter().filter_map(Exams::problem))
     }
 }
 
@@ -192,6 +225,15 @@ mod tests {
 
     fn lines(losses: &[f64]) -> String {
         losses.iter().map(|loss| format!("{{\"step\":1,\"loss\":{loss},\"lr\":0.1}}\n")).collect()
+    }
+
+    fn exam(part: u64, step: u64, right: u64) -> String {
+        format!("{{\"part\":{part},\"step\":{step},\"asked\":\"audio\",\"right\":{right},\"of\":8}}\n")
+    }
+
+    /// Steps of all parts before each exam, and what was right in it.
+    fn known(training: &Training) -> Vec<(u64, u64)> {
+        training.exams.iter().map(|(after, exam)| (*after, exam.right)).collect()
     }
 
     fn values(training: &Training) -> Vec<f64> {
@@ -232,6 +274,40 @@ mod tests {
     }
 
     #[test]
+    fn what_a_model_knew_stands_after_the_steps_of_all_parts() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path();
+        let mut trainings = Trainings::of(out);
+        write(out, "models/base.training/part-1/losses.jsonl", &lines(&[3.0, 2.0]));
+        trainings.look();
+        assert!(known(&trainings.shown().0[0]).is_empty(), "it was not asked yet");
+        write(out, "models/base.training/part-1/exams.jsonl", &(exam(1, 0, 1) + &exam(1, 2, 3)));
+        trainings.look();
+        assert_eq!(known(&trainings.shown().0[0]), [(0, 1), (2, 3)]);
+
+        write(out, "models/base.training/part-2/losses.jsonl", &lines(&[1.0, 0.5, 0.4]));
+        let second = exam(2, 0, 3) + &exam(2, 3, 8);
+        write(out, "models/base.training/part-2/exams.jsonl", &second);
+        trainings.look();
+        let all: [(u64, u64); 4] = [(0, 1), (2, 3), (2, 3), (5, 8)];
+        assert_eq!(known(&trainings.shown().0[0]), all);
+
+        // Its last steps are taken again, and what was asked after them waits for them.
+        write(out, "models/base.training/part-2/losses.jsonl", &lines(&[1.0]));
+        trainings.look();
+        trainings.look();
+        assert_eq!(known(&trainings.shown().0[0]), all[..3]);
+
+        let of_part = |part, steps| format!("{{\"loss\":1.0,\"part\":{part}}}\n").repeat(steps);
+        write(out, "models/base/losses.jsonl", &(of_part(1, 2) + &of_part(2, 3)));
+        write(out, "models/base/exams.jsonl", &(exam(1, 0, 1) + &exam(1, 2, 3) + &second));
+        fs::remove_dir_all(out.join("models/base.training")).unwrap();
+        trainings.look();
+        let (shown, problems) = trainings.shown();
+        assert_eq!((known(&shown[0]), shown[0].is_done, problems.len()), (all.to_vec(), true, 0));
+    }
+
+    #[test]
     fn steps_that_are_taken_again_are_read_again() {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path();
@@ -251,12 +327,14 @@ mod tests {
         let mut trainings = Trainings::of(out);
         write(out, "models/a/losses.jsonl", "{\"loss\":null}\n{\"loss\":2.0}\n");
         write(out, "models/b/losses.jsonl", &("no json\n".to_owned() + &lines(&[1.0])));
+        write(out, "models/b/exams.jsonl", "no json\n");
         write(out, "models/notes.txt", "no training");
         write(out, "checkpoints/round/losses.jsonl", &lines(&[1.0, 1.0, 1.0]));
         trainings.look();
         let (shown, problems) = trainings.shown();
         assert_eq!(shown.iter().map(|training| training.losses.steps()).collect::<Vec<_>>(), [3, 2, 1]);
-        assert_eq!(problems.len(), 1);
+        assert_eq!(problems.len(), 2);
         assert!(problems[0].contains("models/b/losses.jsonl is damaged"), "{problems:?}");
+        assert!(problems[1].contains("models/b/exams.jsonl is damaged"), "{problems:?}");
     }
 }
