@@ -5,7 +5,7 @@
 //! with the checkpoint of the round before: so a checkpoint depends on nothing but its data set and its settings, rounds
 //! can be compared, none has seen early samples more often than late ones, and one that failed is missed by no other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use counterpoint_core::{media_job::SampleRequest, questions::Wording};
 use counterpoint_log::StateEntry;
@@ -56,8 +56,8 @@ pub struct Planner {
     rounds: Rounds,
     fingerprint: Fingerprint,
     tally: Tally,
-    /// Samples of the train split, and the round that was the first to learn from each.
-    samples: BTreeMap<RecordId, u32>,
+    /// Samples of the train split.
+    samples: BTreeSet<RecordId>,
     /// Samples by which trainings are watched.
     exam: BTreeSet<RecordId>,
 }
@@ -91,22 +91,21 @@ impl Work for StoreDataSet {
 impl Planner {
     /// A planner of these rounds.
     pub fn new(rounds: Rounds, fingerprint: Fingerprint) -> Self {
-        Self { rounds, fingerprint, tally: Tally::default(), samples: BTreeMap::new(), exam: BTreeSet::new() }
+        Self { rounds, fingerprint, tally: Tally::default(), samples: BTreeSet::new(), exam: BTreeSet::new() }
     }
 
     /// Counts a sample.
     fn take(&mut self, sample: &SampleComposed) {
         self.tally.classes.extend(classes_of(sample).map(str::to_owned));
         add_to_exam(&mut self.exam, sample);
-        if sample.split == Split::Train && !self.samples.contains_key(&sample.id) {
-            self.samples.insert(sample.id, self.tally.rounds + 1);
+        if sample.split == Split::Train && self.samples.insert(sample.id) {
             self.tally.new += 1;
         }
     }
 
     fn data_set(&self) -> Result<Vec<u8>, StageError> {
         let data_set = DataSet {
-            samples: self.samples.keys().copied().collect(),
+            samples: self.samples.iter().copied().collect(),
             exam: self.exam.iter().copied().collect(),
             classes: self.tally.classes.iter().cloned().collect(),
             wording: Wording::default(),
@@ -117,8 +116,8 @@ impl Planner {
 
     fn state(&self, sample: &SampleComposed) -> Result<Vec<StateEntry>, StageError> {
         let mut state = vec![state_entry(STAGE, "tally", &self.tally)?];
-        if let Some(round) = self.samples.get(&sample.id) {
-            state.push(state_entry(STAGE, format!("sample/{}", sample.id), round)?);
+        if self.samples.contains(&sample.id) {
+            state.push(state_entry(STAGE, format!("sample/{}", sample.id), &())?);
         }
         if self.exam.contains(&sample.id) {
             state.push(state_entry(STAGE, "exam", &self.exam)?);
@@ -135,11 +134,11 @@ impl Stage for Planner {
     }
 
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError> {
-        (self.tally, self.samples, self.exam) = (Tally::default(), BTreeMap::new(), BTreeSet::new());
+        (self.tally, self.samples, self.exam) = (Tally::default(), BTreeSet::new(), BTreeSet::new());
         for entry in state {
             let key = String::from_utf8_lossy(&entry.key);
             if let Some(sample) = key.strip_prefix("sample/").and_then(|id| id.parse().ok()) {
-                self.samples.insert(sample, read_state(STAGE, entry)?);
+                self.samples.insert(sample);
             } else if key == "tally" {
                 self.tally = read_state(STAGE, entry)?;
             } else if key == "exam" {

@@ -12,7 +12,7 @@ use counterpoint_core::{
     media_job::SampleRequest,
     questions::{Stream, Wording},
 };
-use counterpoint_messages::{RecipeName, RecordId, SampleComposed, Split};
+use counterpoint_messages::{ContentHash, RecipeName, RecordId, SampleComposed, Split};
 use counterpoint_models::{Clip, Exam, Lesson, Material, ModelInput, UnknownKind};
 use serde::{Deserialize, Serialize};
 use tracing::Span;
@@ -58,6 +58,12 @@ impl DataSet {
             wording: Wording::default(),
             request,
         }
+    }
+
+    /// Hash of what is learned from: by which samples a training is watched changes nothing about it.
+    pub fn learned(&self) -> ContentHash {
+        let Self { samples, exam: _, classes, wording, request } = self;
+        ContentHash::of(format!("{samples:?} {classes:?} {wording:?} {request:?}").as_bytes())
     }
 }
 

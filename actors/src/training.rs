@@ -4,10 +4,7 @@
 //! training's id: whoever asks for the same again goes on with it, or finds it done. Its records are of no revision of
 //! the run.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use counterpoint_log::{Group, Headers, LogError, Outgoing, Position, TopicLog};
 use counterpoint_messages::{
@@ -226,21 +223,4 @@ pub async fn outcomes(log: &dyn TopicLog) -> Result<BTreeMap<RecordId, Outcome>,
         }
     }
     Ok(outcomes)
-}
-
-/// The checkpoints that trainings on this log came to, in the order in which they were saved, the first of each.
-///
-/// # Errors
-/// If the log cannot be read.
-pub async fn checkpoints(log: &dyn TopicLog) -> Result<Vec<CheckpointSaved>, LogError> {
-    let (mut saved, mut known) = (Vec::new(), BTreeSet::new());
-    let mut records = log.scan(Topic::Checkpoints);
-    while let Some(record) = records.try_next().await? {
-        if let Ok(Some(Message::CheckpointSaved(checkpoint))) = later::read(&record)
-            && known.insert(checkpoint.training.id)
-        {
-            saved.push(checkpoint);
-        }
-    }
-    Ok(saved)
 }

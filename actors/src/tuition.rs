@@ -124,7 +124,7 @@ impl From<TrainingError> for End {
             return Self::Fault(Fault::Ours(text));
         }
         let reason = match error {
-            TrainingError::Stopped { .. } => return Fault::Ours(text).into(),
+            TrainingError::Stopped { .. } | TrainingError::Busy { .. } => return Fault::Ours(text).into(),
             TrainingError::Clip { source, .. } => match source.downcast_ref::<Unread>() {
                 Some(Unread { fault: Fault::Ours(_), .. }) => return Fault::Ours(text).into(),
                 Some(Unread { fault: Fault::Setup(_), .. }) => return Fault::Setup(text).into(),
@@ -198,6 +198,7 @@ impl Tuition {
             recipe: Some(settings.path().to_owned()),
             recipes: recipes.map(|recipes| recipes.iter().map(|recipe| recipe.as_str().to_owned()).collect()),
             seed: planned.seed,
+            data_set: data_set.learned().to_string(),
             device: self.device.clone(),
             out: self.results.folder(planned.id),
             stop: Stop::new(),

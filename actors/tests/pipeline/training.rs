@@ -11,7 +11,7 @@ use counterpoint_actors::{
     PipelineError,
     projection::samples_of,
     teaching::DataSet,
-    training::{AskedTraining, Outcome, Wanted, checkpoints, outcomes},
+    training::{AskedTraining, Outcome, Wanted, outcomes},
     tuition::{Results, content_of},
 };
 use counterpoint_core::media_job::SampleRequest;
@@ -169,7 +169,7 @@ fn a_training_is_done_once_and_its_checkpoint_says_what_it_came_from() {
         let elsewhere = school.saved(&school.wanted(&data_set, "elsewhere"), 0);
         assert_ne!(elsewhere.training.id, saved.training.id);
         assert_eq!((school.lessons(), school.records(Topic::Checkpoints)), (2, 2));
-        let all = actix::System::new().block_on(checkpoints(&*school.log)).unwrap();
+        let all = actix::System::new().block_on(outcomes(&*school.log)).unwrap();
         assert_eq!(all.len(), 2);
     }
 }

@@ -89,6 +89,8 @@ pub struct Training {
     pub recipes: Option<Vec<String>>,
     /// Seed of all that is random, where the settings shall not say.
     pub seed: Option<u64>,
+    /// Name of what is learned from: a result of other clips or lessons is not this training's.
+    pub data_set: String,
     /// `cpu` or `cuda:N`.
     pub device: String,
     /// Where the result is put, and what it needs to go on after an interruption.
@@ -111,7 +113,7 @@ pub trait Tutor: Send + Sync {
     /// again where it had ended.
     ///
     /// # Errors
-    /// Settings, clips or a folder that it cannot do with, or the word to stop.
+    /// Settings, clips or a folder that it cannot do with, another process at work in the folder, or the word to stop.
     fn train(
         &self,
         training: &Training,
@@ -242,6 +244,14 @@ pub enum TrainingError {
         step: u64,
         /// Steps there are.
         of: u64,
+    },
+    /// Another process trains in the same folder.
+    #[error(
+        "another process is at work in {}: wait for its end, stop it, or choose another --out", folder.display()
+    )]
+    Busy {
+        /// Where it keeps what it needs to go on.
+        folder: PathBuf,
     },
     /// No clip is of a recipe that is learned from.
     #[error("there is nothing to learn from: no clip of {wanted}; there are {there}")]

@@ -8,7 +8,8 @@ mod settings;
 use std::{
     any::Any,
     collections::BTreeSet,
-    fs, io,
+    fs::{self, File, TryLockError},
+    io::{self, Write as _},
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -38,6 +39,9 @@ const TINY_VOCABULARY: usize = 1000;
 
 /// What the message of a panic says where libtorch was given no memory, on a CPU or on a GPU.
 const NO_MEMORY: [&str; 3] = ["out of memory", "can't allocate memory", "not enough memory"];
+
+/// File of a working folder that belongs to the process at work in it.
+const LOCK: &str = "lock";
 
 /// How a training's settings are wrong.
 #[derive(Debug, thiserror::Error)]
@@ -90,6 +94,8 @@ struct Facts {
     course: Course,
     /// The model that it began with; nothing for a model from nothing.
     base: Option<String>,
+    /// Name of what it learned from.
+    data_set: String,
     /// Clips and lessons that it learned from.
     clips: usize,
     lessons: usize,
@@ -159,11 +165,22 @@ fn course(
     watch: &mut dyn FnMut(Progress),
 ) -> Result<Trained, TrainingError> {
     let course = Course::of(training).map_err(TrainingError::Failed)?;
+    let working = Trained::working(&training.out);
     if let Some(trained) = finished(training, &course)? {
+        // Its process may have been killed before it had tidied up.
+        if working.exists() {
+            let _lock = lock(&working)?;
+            remove(&working)?;
+        }
         return Ok(trained);
     }
-    let working = Trained::working(&training.out);
     fs::create_dir_all(&working).map_err(|source| unusable(&working, source))?;
+    let _lock = lock(&working)?;
+    // Whoever had the folder may have come to the end of this very training.
+    if let Some(trained) = finished(training, &course)? {
+        remove(&working)?;
+        return Ok(trained);
+    }
     let mut school = School { training, course, material, working, watch };
     match &training.base {
         Base::Nothing => school.make(),
@@ -277,9 +294,11 @@ impl<'a> School<'a> {
             if self.training.stop.is_set() {
                 return Err(TrainingError::Stopped { step: 0, of: 0 });
             }
-            let wrong = |source| TrainingError::Clip { number: done, of, source };
-            let taken = sheet.take(&clip.map_err(wrong)?, exam.questions(number));
-            taken.map_err(|error| wrong(error.into()))?;
+            let taken = clip.and_then(|clip| Ok(sheet.take(&clip, exam.questions(number))?));
+            if let Err(error) = taken {
+                // Nothing is learned from it or decided by it, so it is worth no training.
+                tracing::warn!("a clip by which the training is watched is left out: {error}");
+            }
             (self.watch)(Progress::Taken { clips: done, of });
         }
         Ok(Some(sheet))
@@ -319,9 +338,13 @@ impl<'a> School<'a> {
             }
             if let Some(watched) = &mut watched
                 && recipe.is_exam_due(trainer.done(), trainer.total())
-                && watched.hold(trainer).map_err(TrainingError::Failed)?
             {
-                (self.watch)(Progress::Examined);
+                match watched.hold(trainer).map_err(TrainingError::Failed) {
+                    Ok(true) => (self.watch)(Progress::Examined),
+                    Ok(false) => {}
+                    Err(error) if error.is_full_disk() => return Err(error),
+                    Err(error) => tracing::warn!("what the model knows is not told at this step: {error}"),
+                }
             }
             let Some(step) = trainer.step().map_err(of_step)? else { return Ok(()) };
             let omni::Step { step, loss, lr, .. } = step;
@@ -335,7 +358,7 @@ impl<'a> School<'a> {
 
     /// Adds to the result what it came from, and removes the working folder.
     fn finish(&self, clips: usize, lessons: usize) -> Result<Trained, TrainingError> {
-        let Training { base, out, device, stop, .. } = self.training;
+        let Training { base, out, data_set, .. } = self.training;
         let mut losses = String::new();
         for part in 0..self.course.parts.len() {
             let path = self.folder(part).join(Trained::LOSSES);
@@ -347,13 +370,7 @@ impl<'a> School<'a> {
                 losses.push('\n');
             }
         }
-        let model = match base {
-            Base::Nothing => LocalModel { checkpoint: out.clone(), adapter: None },
-            Base::Model(base) => {
-                LocalModel { checkpoint: base.checkpoint.clone(), adapter: Some(out.clone()) }
-            }
-        };
-        let opened = OmniModel::open(&model, &LocalSettings::default(), device, stop).map_err(failed)?;
+        let opened = result(self.training)?;
         let trained = Trained {
             folder: out.clone(),
             model: opened.facts().name.clone(),
@@ -365,6 +382,7 @@ impl<'a> School<'a> {
             trained: trained.clone(),
             course: self.course.clone(),
             base: named(base),
+            data_set: data_set.clone(),
             clips,
             lessons,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -372,8 +390,15 @@ impl<'a> School<'a> {
         let write = |name: &str, bytes: &[u8]| {
             let path = out.join(name);
             let partial = out.join(format!(".{name}.partial"));
-            let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &path));
-            written.map_err(|source| unusable(&path, source))
+            let write = || {
+                let mut file = File::create(&partial)?;
+                file.write_all(bytes)?;
+                // The state that it comes from is removed next.
+                file.sync_all()?;
+                fs::rename(&partial, &path)?;
+                File::open(out)?.sync_all()
+            };
+            write().map_err(|source| unusable(&path, source))
         };
         write(Trained::LOSSES, losses.as_bytes())?;
         let marks = (0..self.course.parts.len()).map(|part| exams::kept(&self.folder(part)));
@@ -383,12 +408,38 @@ impl<'a> School<'a> {
         }
         // Last: a result that has it is complete.
         write(Trained::FACTS, &serde_json::to_vec_pretty(&facts).map_err(failed)?)?;
-        fs::remove_dir_all(&self.working).map_err(|source| unusable(&self.working, source))?;
+        remove(&self.working)?;
         Ok(trained)
     }
 }
 
-/// The result, if the folder has this one already.
+/// The model that a training came to, opened.
+fn result(training: &Training) -> Result<OmniModel, TrainingError> {
+    let Training { base, out, device, stop, .. } = training;
+    let model = match base {
+        Base::Nothing => LocalModel { checkpoint: out.clone(), adapter: None },
+        Base::Model(base) => LocalModel { checkpoint: base.checkpoint.clone(), adapter: Some(out.clone()) },
+    };
+    OmniModel::open(&model, &LocalSettings::default(), device, stop).map_err(failed)
+}
+
+/// Makes a working folder this process's own, until what is given is dropped or the process ends.
+fn lock(working: &Path) -> Result<File, TrainingError> {
+    let path = working.join(LOCK);
+    let file = File::options().create(true).append(true).open(&path);
+    let file = file.map_err(|source| unusable(&path, source))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(TrainingError::Busy { folder: working.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(unusable(&path, source)),
+    }
+}
+
+fn remove(working: &Path) -> Result<(), TrainingError> {
+    fs::remove_dir_all(working).map_err(|source| unusable(working, source))
+}
+
+/// The result, if the folder has this one already, of the same settings, base and data set, and whole.
 fn finished(training: &Training, course: &Course) -> Result<Option<Trained>, TrainingError> {
     let out = &training.out;
     let text = match fs::read(out.join(Trained::FACTS)) {
@@ -398,7 +449,13 @@ fn finished(training: &Training, course: &Course) -> Result<Option<Trained>, Tra
         Err(_) => return Err(failed(CourseError::Taken { folder: out.clone() })),
     };
     let facts: Option<Facts> = serde_json::from_slice(&text).ok();
-    let same = facts.filter(|facts| facts.course == *course && facts.base == named(&training.base));
+    let same = facts.filter(|facts| {
+        facts.course == *course
+            && facts.base == named(&training.base)
+            && facts.data_set == training.data_set
+            // Another model may lie at the base's place by now, and what was learned may be damaged.
+            && result(training).is_ok_and(|opened| opened.facts().identity == facts.trained.identity)
+    });
     let taken = || failed(CourseError::Taken { folder: out.clone() });
     same.map(|facts| Some(facts.trained)).ok_or_else(taken)
 }

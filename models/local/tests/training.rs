@@ -174,6 +174,7 @@ fn training(base: Base, recipe: &str, out: &Path) -> Training {
         recipe: Some(path),
         recipes: None,
         seed: Some(3),
+        data_set: "pictures and tones".to_owned(),
         device: "cpu".to_owned(),
         out: out.to_owned(),
         stop: Stop::new(),
@@ -245,9 +246,27 @@ fn a_model_is_trained_from_nothing_and_tuned_and_both_answer() {
     // A finished training is not done again, and its folder is no place for another.
     let (again, losses) = learn(&first);
     assert_eq!((again, losses.len()), (trained, 0));
-    let other = Training { seed: Some(4), ..first.clone() };
-    let error = train(&other, &Clips::new(), &mut |_| {}).unwrap_err();
-    assert!(error.to_string().contains("another --out"), "{error}");
+    let refused = |other: &Training| {
+        let error = train(other, &Clips::new(), &mut |_| {}).unwrap_err().to_string();
+        assert!(error.contains("another --out"), "{error}");
+    };
+    refused(&Training { seed: Some(4), ..first.clone() });
+    refused(&Training { data_set: "other clips".to_owned(), ..first.clone() });
+
+    // A kill after the last file of the result and before the end leaves the working folder behind.
+    let left = folder.path().join("base.training");
+    fs::create_dir_all(left.join("part-1")).unwrap();
+    assert_eq!(learn(&first).1.len(), 0);
+    assert!(!left.exists());
+
+    // Weights that were damaged since are no result, nor are those of an adapter whose base is another by now.
+    let weights = base.join("model.safetensors");
+    let whole = fs::read(&weights).unwrap();
+    let mut damaged = whole.clone();
+    *damaged.last_mut().unwrap() ^= 1;
+    fs::write(&weights, damaged).unwrap();
+    refused(&first);
+    fs::write(&weights, whole).unwrap();
 
     let name = LocalModel { checkpoint: base.clone(), adapter: None };
     let (tuned, _) = learn(&training(Base::Model(name), TUNING, &adapter));
@@ -286,6 +305,21 @@ fn a_training_that_is_stopped_goes_on_to_the_same_result() {
     assert!(weights(&whole) == weights(&halted), "the weights differ");
     assert_eq!(whole.identity, halted.identity);
     assert_eq!(marks(&whole), marks(&halted));
+}
+
+#[test]
+fn a_folder_in_which_another_process_trains_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let small = SMALL.replace("steps = 60", "steps = 4");
+    let first = training(Base::Nothing, &small, &folder.path().join("both"));
+    let mut told = None;
+    let mut watch = |progress| {
+        if told.is_none() && matches!(progress, Progress::Step(_)) {
+            told = Some(train(&first, &Clips::new(), &mut |_| {}).unwrap_err());
+        }
+    };
+    train(&first, &Clips::new(), &mut watch).unwrap();
+    assert!(matches!(told, Some(TrainingError::Busy { .. })), "{told:?}");
 }
 
 #[test]
@@ -351,6 +385,9 @@ fn what_a_training_begins_with_is_looked_at_without_training() {
     assert!(found.settings.contains("all-linear"), "{}", found.settings);
     let nothing = prepare(&Base::Nothing, None).unwrap();
     assert_eq!((nothing.recipe.as_str(), nothing.base), ("tiny", None));
+    let judge = prepare(&Base::Nothing, Some(Path::new("tiny-judge"))).unwrap();
+    assert_eq!((judge.recipe.as_str(), judge.base), ("tiny-judge", None));
+    assert!(judge.settings.contains("exists"), "{}", judge.settings);
 
     let gone = prepare(&model(&folder.path().join("gone")), None).unwrap_err();
     assert!(matches!(gone, TrainingError::Base(_)) && gone.to_string().contains("gone"), "{gone}");
@@ -393,7 +430,7 @@ fn settings_that_cannot_work_are_told_by_their_name() {
         ..training(Base::Nothing, SMALL, &folder.path().join("x"))
     };
     let error = train(&missing, &Clips::new(), &mut |_| {}).unwrap_err().to_string();
-    assert!(error.contains("nowhere.toml") && error.contains("tiny-tuning"), "{error}");
+    assert!(error.contains("nowhere.toml") && error.contains("tiny-judge, tiny-tuning"), "{error}");
 }
 
 #[test]

@@ -227,7 +227,7 @@ fn a_second_tuning_learns_from_half_of_the_classes_by_the_settings_of_the_first(
         .filter(|sample| is_learned(&sample["class_seen"]) && is_learned(&sample["class_heard"]));
     assert_eq!(facts(&half)["clips"].as_u64(), Some(to_learn.count() as u64));
     let notes = found["notes"].to_string();
-    assert!(notes.contains("The base model had learned from all classes before."), "{notes}");
+    assert!(notes.contains("it may have known all of them before"), "{notes}");
     let marks = fs::read_to_string(half.join("exams.jsonl")).unwrap();
     let steps: Vec<u64> = marks
         .lines()

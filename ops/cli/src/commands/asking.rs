@@ -17,6 +17,7 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{
     media_job::SampleRequest,
+    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
 use counterpoint_log::{Broker, TopicLog};
@@ -133,7 +134,10 @@ impl Subject {
             )));
         }
         let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
-        Ok(DataSet::of(&self.samples, is_learned, self.request(config)?))
+        let data_set = DataSet::of(&self.samples, is_learned, self.request(config)?);
+        // What a judge learns is worded as it will be asked.
+        let wording = Wording { judge_suffix: config.prober.suffix, ..data_set.wording };
+        Ok(DataSet { wording, ..data_set })
     }
 
     /// Which frames and which sound models get.

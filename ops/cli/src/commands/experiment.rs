@@ -128,7 +128,11 @@ impl Bench<'_> {
 
     fn notes(&self, compared: &Compared) -> Vec<String> {
         let of = |model: &ModelName| taught(&facts(model).ok()?);
-        notes(self.name, of(&compared.base()).as_ref(), of(&compared.tuned()).as_ref())
+        // Of a base that has an adapter itself, its folder tells half of what it was taught.
+        let is_whole =
+            |model: &ModelName| !matches!(model, ModelName::Local(LocalModel { adapter: Some(_), .. }));
+        let base = Some(compared.base()).filter(is_whole).and_then(|base| of(&base));
+        notes(self.name, base.as_ref(), of(&compared.tuned()).as_ref())
     }
 }
 

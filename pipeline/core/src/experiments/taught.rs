@@ -38,8 +38,8 @@ pub fn notes(experiment: ExperimentName, base: Option<&Taught>, tuned: Option<&T
         ExperimentName::CrossClass => {
             let seen = "Seen and unseen are about the tuning alone. A sample counts as seen where the tuning learned \
                         from the classes of its picture and of its sound, as unseen where it learned from neither.";
-            let of_base = base.map(|_| "The base model had learned from all classes before.".to_owned());
-            std::iter::once(seen.to_owned()).chain(of_base).collect()
+            let of_base = "Which classes the base model learned from is not told: it may have known all of them before.";
+            [seen, of_base].map(str::to_owned).into()
         }
         ExperimentName::Mixup => {
             vec!["The sound question is right where the class of the clip itself is named: only the picture says which \

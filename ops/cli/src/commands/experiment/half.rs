@@ -78,11 +78,11 @@ impl Bench<'_> {
         };
         let adapter = self.out.join("models").join(self.name.as_str());
         let model = LocalModel { checkpoint: checkpoint.clone(), adapter: Some(adapter.clone()) };
-        self.keep(halves, &adapter)?;
         let recipe = match &cross.recipe {
             Some(recipe) => recipe.clone(),
             None => self.recipe_of(&cross.compared.tuned())?,
         };
+        self.keep(halves, &adapter)?;
         let names: Vec<_> = halves.seen.iter().map(String::as_str).collect();
         say(&format!(
             "tuning on {} of {} classes: {}",

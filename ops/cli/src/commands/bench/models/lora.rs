@@ -50,6 +50,7 @@ pub fn run(arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -> Result
             "numbers are the losses before each step; PEFT loads the adapter that both begin with as this program \
              wrote it",
             "a turn begins with frames and samples: towers run in it, and nothing is kept from turn to turn",
+            "what patches and log-mel cost is counted for ours alone: the peer is given them",
         ],
     };
     measure(plan, arguments, common, bench)

@@ -170,11 +170,7 @@ fn run(plan: Plan, arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -
     memory(&seated, &pairs, &mut findings);
     findings.inputs.insert("load average after", load_average());
     findings.notes.extend(plan.notes.iter().map(|note| (*note).to_owned()));
-    findings.notes.push(
-        "all sides are on one checkpoint of random weights, in f32; what patches and log-mel cost is counted for ours \
-         alone: the peer is given them"
-            .to_owned(),
-    );
+    findings.notes.push("all sides are on one checkpoint of random weights, in f32".to_owned());
     Ok(findings)
 }
 

@@ -35,6 +35,7 @@ pub fn run(arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -> Result
             "a turn answers every question on the clip, from its frames and samples on, in at most 8 tokens each; nothing \
              is kept from turn to turn",
             "numbers are the probabilities of yes where yes or no was asked",
+            "what patches and log-mel cost is counted for ours alone: the peer is given them",
         ],
     };
     measure(plan, arguments, common, bench)
