@@ -17,7 +17,6 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{
     media_job::SampleRequest,
-    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
 use counterpoint_log::{Broker, TopicLog};
@@ -134,10 +133,7 @@ impl Subject {
             )));
         }
         let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
-        let data_set = DataSet::of(&self.samples, is_learned, self.request(config)?);
-        // What a judge learns is worded as it will be asked.
-        let wording = Wording { judge_suffix: config.prober.suffix, ..data_set.wording };
-        Ok(DataSet { wording, ..data_set })
+        Ok(DataSet::of(&self.samples, is_learned, self.request(config)?))
     }
 
     /// Which frames and which sound models get.

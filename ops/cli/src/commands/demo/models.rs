@@ -1,6 +1,4 @@
-//! The demo's main job: a judge, a corpus through the pipeline, a model that collapses on it, and its repair.
-
-mod judge;
+//! The demo's main job: a corpus through the pipeline, a model that collapses on it, and its repair.
 
 use std::{path::Path, process::ExitCode};
 
@@ -11,7 +9,6 @@ use counterpoint_core::{
     scoring::{Claim, claims},
 };
 use counterpoint_models::{Base, LocalModel, ModelName};
-use serde::Serialize;
 
 use super::{MadeOf, Stage, interrupted};
 use crate::{
@@ -49,35 +46,16 @@ pub(super) fn run(
     config.decoder.seconds = u32::from(FORMAT.seconds);
     config.decoder.frame_rate = u32::from(FORMAT.frame_rate);
     let out = &arguments.out;
-    let made_of = MadeOf::demo(arguments, FORMAT);
-    Stage { out, config: &config, common, screen }.check(&made_of)?;
-    if let Some(judge) = &config.prober.judge {
-        say(&format!("1 of 5: the judge is {judge}, as the settings say"));
-    } else {
-        say("1 of 5: a judge learns to tell whether a class is seen and whether it is heard");
-        config.prober.judge = judge::teach(arguments, &config, common, screen, local)?;
-        if config.prober.judge.is_none() {
-            return interrupted();
-        }
-    }
-    say("2 of 5: a corpus, and what the pipeline and its judge make of it");
-    let stage = Stage { out, config: &config, common, screen };
-    let Some(finished) = stage.run(&made_of, Some(local))? else { return interrupted() };
-    let judged = judge::judged(&made_of, out, common)?;
-    write(&judged, &out.join("judge.json"))?;
-    judge::say_what_passed(&judged);
-    if finished.summary.accepted == 0 {
-        return Err(Failure::Failed(anyhow::anyhow!(
-            "nothing was let through, so there is nothing to learn from; {} tells why: choose another --seed and \
-             another --out, or name a judge that knows the classes (setting prober.judge)",
-            out.join("report.html").display()
-        )));
-    }
-
     let lesson = Lesson { config: &config, common, samples: out, seed: arguments.seed, screen, local };
+    let made_of =
+        MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class(), format: FORMAT };
+    let stage = Stage { out, config: &config, common, screen };
+    say("1 of 4: a corpus, and what the pipeline makes of it");
+    let Some(finished) = stage.run(&made_of, Some(local))? else { return interrupted() };
+
     let base = LocalModel { checkpoint: out.join("models/base"), adapter: None };
     let tuned = LocalModel { adapter: Some(out.join("models/tuned")), ..base.clone() };
-    say("3 of 5: a model learns from clips whose picture and sound always fit together");
+    say("2 of 4: a model learns from clips whose picture and sound always fit together");
     if !lesson.learn(Base::Nothing, "tiny", &base.checkpoint)? {
         return interrupted();
     }
@@ -87,15 +65,16 @@ pub(super) fn run(
         evaluate(&evaluation, &config, common, screen, Some(local))
     };
     let Some(before) = ask(&base, "base")? else { return interrupted() };
-    say("4 of 5: it is tuned on clips whose picture and sound do not");
+    say("3 of 4: it is tuned on clips whose picture and sound do not");
     let adapter = out.join("models/tuned");
     if !lesson.learn(Base::Model(base), "tiny-tuning", &adapter)? {
         return interrupted();
     }
     let Some(after) = ask(&tuned, "tuned")? else { return interrupted() };
     let claims = claims(before.scores(), after.scores());
-    write(&claims, &out.join("effect.json"))?;
-    say("5 of 5: the report");
+    let json = serde_json::to_vec_pretty(&claims).context("what was found cannot be written down")?;
+    write_atomically(&out.join("effect.json"), &json).map_err(anyhow::Error::from)?;
+    say("4 of 4: the report");
     republish(out, &config, common)?;
     if !common.json {
         for (name, told) in [("base", &before), ("tuned", &after)] {
@@ -110,12 +89,6 @@ pub(super) fn run(
     }
     tell(&finished, out, common)?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// Writes down what was found.
-fn write(found: &impl Serialize, path: &Path) -> anyhow::Result<()> {
-    let json = serde_json::to_vec_pretty(found).context("what was found cannot be written down")?;
-    Ok(write_atomically(path, &json)?)
 }
 
 /// What trainings of the demo share.
