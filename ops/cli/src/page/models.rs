@@ -360,10 +360,12 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_asked_no_model_has_no_such_section() {
+    fn a_run_that_no_model_had_to_do_with_has_no_such_section() {
         let out = tempfile::tempdir().unwrap();
-        train(out.path(), "base", &json!("full"));
         assert_eq!(models(out.path()), None);
+        train(out.path(), "base", &json!("full"));
+        let taught = models(out.path()).unwrap();
+        assert_eq!((taught.trainings.len(), taught.before, taught.problems), (1, None, vec![]));
     }
 
     #[test]
