@@ -59,7 +59,7 @@ build: ## build all programs: `counterpoint`, its media worker, and the same wit
 	$(call step,build)
 	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker -p counterpoint-with-models
 
-demo: build ## show the collapse and its repair: corpus, judge, pipeline, training, questions; ends with a report
+demo: build ## show the collapse and its repair: corpus, pipeline, training, questions; ends with a report
 	$(call step,demo)
 	$(PROGRAM) demo --out $(OUT) $(if $(SEED),--seed $(SEED))
 

@@ -8,12 +8,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use counterpoint_core::{
+    corpus::{ClipFormat, Corpus, Fault, ScriptedClip, ToyClass},
+    questions::{Probe, Stream, Wording},
+};
 use counterpoint_messages::RecipeName;
 use counterpoint_tests::{
     check_report,
     out::{Out, assert_adds_up, number},
-    program::Program,
+    program::{Program, Running},
 };
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 fn demo(out: &Path, seed: &str, clips: &str) -> Program {
@@ -77,4 +82,99 @@ fn another_seed_makes_another_corpus_and_the_same_seed_the_same() {
     let (first, again, other) = (corpus("first", "1"), corpus("again", "1"), corpus("other", "2"));
     assert!(first == again, "the same bytes under the same names");
     assert!(first.0.is_disjoint(&other.0), "{:?} {:?}", first.0, other.0);
+}
+
+/// Seed and clips of a class of a demo with models, so few that they are drawn in a moment.
+const WITH_MODELS: (u64, u32) = (1, 2);
+
+fn with_models(out: &Path) -> Program {
+    let (seed, clips) = WITH_MODELS;
+    Program::counterpoint(["demo", "--seed", &seed.to_string(), "--clips-per-class", &clips.to_string()])
+        .with(["--out".as_ref(), out])
+}
+
+/// Clips that such a demo is about.
+fn planned() -> Vec<ScriptedClip> {
+    let (seed, clips) = WITH_MODELS;
+    Corpus::plan(seed, clips, ClipFormat::default()).clips
+}
+
+/// Writes down what a judge says of every clip; its name as a model.
+fn judge(folder: &Path, say: impl Fn(&ScriptedClip, Probe) -> &'static str) -> String {
+    let mut lines = String::new();
+    for clip in planned() {
+        for probe in Probe::ALL {
+            let line = json!({
+                "sample": format!("{}_{}/{}", clip.file_stem, clip.segment.start_ms, probe.recipe().as_str()),
+                "question": probe.query(clip.script.picture.name()).text(&[], &Wording::default()),
+                "answer": say(&clip, probe),
+            });
+            lines += &format!("{line}\n");
+        }
+    }
+    let path = folder.join("judge.jsonl");
+    fs::write(&path, lines).unwrap();
+    format!("file:{}", path.display())
+}
+
+/// Lines of the losses of a model that is being taught.
+fn losses(out: &Path, model: &str) -> Vec<String> {
+    let journal = out.join(format!("models/{model}.training/part-1/losses.jsonl"));
+    fs::read_to_string(journal).unwrap_or_default().lines().map(str::to_owned).collect()
+}
+
+/// Interrupts a demo once it teaches a model; what it said.
+fn until_taught(mut demo: Running, out: &Path, model: &str) -> String {
+    demo.until("a model learns", |_| losses(out, model).len() >= 3);
+    demo.interrupt();
+    demo.wait().ended_with(130, &["run the same command again to continue"]).stderr
+}
+
+fn judged(out: &Path) -> Value {
+    serde_json::from_str(&fs::read_to_string(out.join("judge.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn what_the_judge_lets_through_is_held_against_what_was_planted() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let hears = judge(folder.path(), |clip, probe| match (clip.script.fault, probe.stream()) {
+        (Some(Fault::WrongSound), Stream::Audio) => "No",
+        _ => "Yes",
+    });
+    let demo = with_models(&out).env("COUNTERPOINT_PROBER__JUDGE", &hears).start();
+    let said = until_taught(demo, &out, "base");
+    assert!(!said.contains("fewer than half"), "{said}");
+    let planted = ["silent", "black", "static", "wrong_sound"]
+        .map(|fault| json!({"fault": fault, "accepted": 0, "of": 3}));
+    assert_eq!(judged(&out), json!({"good": {"accepted": 16, "of": 16}, "planted": planted}));
+    Out::at(&out).audit();
+}
+
+#[test]
+fn a_judge_that_answers_nonsense_is_told_and_what_is_left_is_used() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let knows_three =
+        judge(folder.path(), |clip, _| match ToyClass::ALL[..3].contains(&clip.script.picture) {
+            true => "Yes",
+            false => "purple monkey dishwasher",
+        });
+    let demo = with_models(&out).env("COUNTERPOINT_PROBER__JUDGE", &knows_three).start();
+    let said = until_taught(demo, &out, "base");
+    assert!(said.contains("6 of 16 good clips (37.5 %)") && said.contains("fewer than half"), "{said}");
+    assert_eq!(judged(&out)["good"], json!({"accepted": 6, "of": 16}));
+
+    let out = folder.path().join("nothing");
+    let knows_nothing = judge(folder.path(), |_, _| "purple monkey dishwasher");
+    let ended = with_models(&out).env("COUNTERPOINT_PROBER__JUDGE", &knows_nothing).run();
+    ended.ended_with(
+        1,
+        &["0 of 16 good clips (0.0 %)", "fewer than half", "nothing to learn from", "prober.judge"],
+    );
+    let out = Out::at(&out);
+    let summary = out.summary();
+    assert_adds_up(&summary);
+    assert_eq!(number(&summary["accepted"]), 0, "{summary:#}");
+    check_report(&out.path("report.html"), "demo-of-nothing").unwrap();
 }

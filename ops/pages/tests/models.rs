@@ -126,6 +126,7 @@ fn curves_confusions_judge_and_origins_are_shown() {
         ),
         "{told}"
     );
+    assert!(!told.contains("fewer than half"), "{told}");
     let trainings = texts(&page, ".trainings tbody tr");
     assert!(trainings[1].contains("1,800 7 1,640 3,280 0.1.0"), "{trainings:?}");
     assert!(trainings[2].starts_with("tuned from out/models/base c0ffee5be1c0ffee"), "{trainings:?}");
@@ -133,6 +134,18 @@ fn curves_confusions_judge_and_origins_are_shown() {
         texts(&page, ".evaluations tbody tr")[0]
             .ends_with("5be1c0ffee5be1c0 0a57ab1e0a57ab1e eval 2,000 3,000 1,204,800"),
     );
+}
+
+#[test]
+fn a_judge_that_loses_most_good_clips_is_told() {
+    for (accepted, is_told) in [(0, true), (47, true), (48, false), (96, false)] {
+        let mut models = full();
+        let judged = models.judged.as_mut().expect("the fixture has a judge");
+        judged.good.accepted = accepted;
+        assert_eq!(judged.good.of, 96);
+        let told = texts(&page(Some(models)), "#models").join(" ");
+        assert_eq!(told.contains("Those are fewer than half"), is_told, "{accepted}: {told}");
+    }
 }
 
 #[test]

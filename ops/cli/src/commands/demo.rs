@@ -44,6 +44,7 @@ pub fn run(
         return Err(Failure::usage("--clips-per-class from 1 to 2000"));
     }
     let Some(local) = local.filter(|_| !arguments.pipeline_only) else {
+        (config.prober.judge, config.trainer.base) = (None, None);
         let format = ClipFormat::default();
         if config.decoder == DecoderSettings::default() {
             // The corpus is small; enlarging it to the published size would show nothing more.

@@ -77,9 +77,9 @@ pub fn run(arguments: Arguments, local: Option<&'static dyn LocalModels>) -> Out
 /// Whether a command cannot be done without a model that runs in this process.
 fn needs_local_models(command: &Command, common: &Common) -> bool {
     match command {
+        Command::Demo(demo) => !demo.pipeline_only,
         // What is wrong with the settings is told by the command itself.
-        Command::Demo(demo) if !demo.pipeline_only => true,
-        Command::Run(_) | Command::Demo(_) => config::Config::load(common).is_ok_and(|config| {
+        Command::Run(_) => config::Config::load(common).is_ok_and(|config| {
             let judge = config.prober.judge.and_then(|judge| judge.parse().ok());
             matches!(judge, Some(ModelName::Local(_))) || config.trainer.base.is_some()
         }),

@@ -1,5 +1,5 @@
 //! What models made of a run's samples, from the folders below the run's own that its demo leaves: `models/NAME` are
-//! results of `train`, `evaluations/NAME` those of `evaluate`, and `judge.json` holds what the judge let through.
+//! results of `train`, `evaluations/NAME` those of `evaluate`, and `judge.json` holds what gate and judge let through.
 //!
 //! What is not there is left out; what is there and cannot be read is told on the page.
 
@@ -25,7 +25,7 @@ use serde_json::Value;
 use crate::commands::evaluate::Told;
 
 /// The models that are taught, in the order in which that is done; the last is that of the experiment on classes.
-const TAUGHT: [&str; 4] = ["judge", "base", "tuned", "cross-class"];
+const TAUGHT: [&str; 3] = ["base", "tuned", "cross-class"];
 
 /// What the section on models is filled with; nothing where none was taught or asked.
 pub fn models(out: &Path) -> Option<Models> {
@@ -435,7 +435,7 @@ mod tests {
         fs::remove_file(out.join("evaluations/base/answers.jsonl")).unwrap();
         train(out, "base", &json!("full"));
         write(out, "models/base/losses.jsonl", "{\"part\":1,\"step\":1,\"loss\":null}\n");
-        write(out, "models/judge/training.json", "no json");
+        write(out, "models/cross-class/training.json", "no json");
         fs::create_dir_all(out.join("judge.json")).unwrap();
         let found = models(out).unwrap();
         assert!(found.before.is_some() && found.after.is_none() && found.judged.is_none());
@@ -444,7 +444,7 @@ mod tests {
         for part in [
             "damaged file tells: evaluations/tuned/scores.json: ",
             "evaluations/base/answers.jsonl is not there",
-            "damaged file tells: models/judge/training.json: ",
+            "damaged file tells: models/cross-class/training.json: ",
             "models/base/losses.jsonl line 1:",
             "judge.json cannot be read",
         ] {

@@ -155,6 +155,21 @@ pub struct Judged {
     pub planted: Vec<Planted>,
 }
 
+impl Judged {
+    /// Clips with a planted fault, whichever it is.
+    pub fn bad(&self) -> Passed {
+        self.planted.iter().fold(Passed::default(), |sum, planted| Passed {
+            accepted: sum.accepted.saturating_add(planted.passed.accepted),
+            of: sum.of.saturating_add(planted.passed.of),
+        })
+    }
+
+    /// Whether fewer than half of the clips without a fault came through, as of a judge that does not know its classes.
+    pub fn loses_most(&self) -> bool {
+        self.good.accepted < self.good.of.div_ceil(2)
+    }
+}
+
 /// Clips of a kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Passed {

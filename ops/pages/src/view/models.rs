@@ -254,13 +254,14 @@ fn judged(judged: &Judged) -> Vec<JudgedRow> {
 }
 
 fn judged_note(judged: &Judged) -> String {
-    let bad = judged.planted.iter().fold(Passed::default(), |sum, planted| Passed {
-        accepted: sum.accepted.saturating_add(planted.passed.accepted),
-        of: sum.of.saturating_add(planted.passed.of),
-    });
-    let good = judged.good;
+    let (good, bad) = (judged.good, judged.bad());
+    let warning = if judged.loses_most() {
+        " Those are fewer than half: the judge does not know its classes, and all that follows rests on few clips."
+    } else {
+        ""
+    };
     format!(
-        "Of {} without a fault {} come through ({}), of {} with a planted fault {} ({}).",
+        "Of {} without a fault {} come through ({}), of {} with a planted fault {} ({}).{warning}",
         counted(good.of, "clip", "clips"),
         count(good.accepted),
         percent(good.accepted, good.of),

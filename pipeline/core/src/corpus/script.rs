@@ -70,6 +70,16 @@ pub enum Fault {
 impl Fault {
     /// Every fault.
     pub const ALL: [Self; 4] = [Self::Silent, Self::Black, Self::Static, Self::WrongSound];
+
+    /// Name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Black => "black",
+            Self::Static => "static",
+            Self::WrongSound => "wrong_sound",
+        }
+    }
 }
 
 impl ClipScript {

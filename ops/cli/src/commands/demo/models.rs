@@ -1,5 +1,7 @@
 //! The demo's main job: a corpus through the pipeline, a model that collapses on it, and its repair.
 
+mod passed;
+
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
@@ -9,6 +11,7 @@ use counterpoint_core::{
     scoring::{Claim, claims},
 };
 use counterpoint_models::{Base, LocalModel, ModelName};
+use serde::Serialize;
 
 use super::{MadeOf, Stage, interrupted};
 use crate::{
@@ -52,6 +55,16 @@ pub(super) fn run(
     let stage = Stage { out, config: &config, common, screen };
     say("1 of 4: a corpus, and what the pipeline makes of it");
     let Some(finished) = stage.run(&made_of, Some(local))? else { return interrupted() };
+    let judged = passed::judged(&made_of, out, common)?;
+    write(&judged, &out.join("judge.json"))?;
+    passed::say_what_passed(&judged);
+    if finished.summary.accepted == 0 {
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "nothing was let through, so there is nothing to learn from; {} tells why: choose another --seed and \
+             another --out, or name a judge that knows the classes (setting prober.judge)",
+            out.join("report.html").display()
+        )));
+    }
 
     let base = LocalModel { checkpoint: out.join("models/base"), adapter: None };
     let tuned = LocalModel { adapter: Some(out.join("models/tuned")), ..base.clone() };
@@ -72,8 +85,7 @@ pub(super) fn run(
     }
     let Some(after) = ask(&tuned, "tuned")? else { return interrupted() };
     let claims = claims(before.scores(), after.scores());
-    let json = serde_json::to_vec_pretty(&claims).context("what was found cannot be written down")?;
-    write_atomically(&out.join("effect.json"), &json).map_err(anyhow::Error::from)?;
+    write(&claims, &out.join("effect.json"))?;
     say("4 of 4: the report");
     republish(out, &config, common)?;
     if !common.json {
@@ -89,6 +101,12 @@ pub(super) fn run(
     }
     tell(&finished, out, common)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes down what was found.
+fn write(found: &impl Serialize, path: &Path) -> anyhow::Result<()> {
+    let json = serde_json::to_vec_pretty(found).context("what was found cannot be written down")?;
+    Ok(write_atomically(path, &json)?)
 }
 
 /// What trainings of the demo share.
