@@ -29,8 +29,9 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 18] = [
+const TEMPLATES: [(&str, &str); 19] = [
     ("report.html", include_str!("../templates/report.html")),
+    ("voices.html", include_str!("../templates/voices.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("models.html", include_str!("../templates/models.html")),
     ("experiments.html", include_str!("../templates/experiments.html")),

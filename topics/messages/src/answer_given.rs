@@ -55,6 +55,13 @@ pub struct AnswerGiven {
     pub trace: Option<TraceParent>,
 }
 
+impl AnswerGiven {
+    /// Whether the answer is the right option and nothing else.
+    pub fn is_right(&self) -> bool {
+        self.chosen.strict.as_ref() == Some(&self.expected)
+    }
+}
+
 /// The option that an answer names, by three measures; `None` where it names none.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Chosen {

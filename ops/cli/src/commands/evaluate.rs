@@ -261,7 +261,7 @@ impl<'a> Row<'a> {
             answer: &given.text,
             problem: &given.problem,
             expected: &given.expected,
-            right: given.chosen.strict.as_ref() == Some(&given.expected),
+            right: given.is_right(),
             chosen: &given.chosen,
             option_scores: &given.option_scores,
             yes_probability: given.yes_probability,

@@ -118,7 +118,6 @@ fn compare(before: &Collected, after: &Collected) -> Compared {
         (None, Some(text)) => text.clone(),
         (None, None) => String::new(),
     };
-    let is_right = |given: &AnswerGiven| given.chosen.strict.as_ref() == Some(&given.expected);
     let flips = both.iter().filter(|(_, before, after)| said(before) != said(after));
     let flips = flips.map(|((sample, condition, question), before, after)| Flip {
         sample: *sample,
@@ -127,13 +126,13 @@ fn compare(before: &Collected, after: &Collected) -> Compared {
         expected: after.expected.clone(),
         before: said(before),
         after: said(after),
-        right_before: is_right(before),
-        right_after: is_right(after),
+        right_before: before.is_right(),
+        right_after: after.is_right(),
     });
     let flips = flips.collect();
     let mut groups: BTreeMap<(&str, &str), Vec<Pair<'_>>> = BTreeMap::new();
     for ((_, condition, question), before, after) in &both {
-        let pair = Pair { video: &after.video, before: is_right(before), after: is_right(after) };
+        let pair = Pair { video: &after.video, before: before.is_right(), after: after.is_right() };
         groups.entry((condition, question)).or_default().push(pair);
     }
     let mut comparisons: BTreeMap<String, BTreeMap<String, Paired>> = BTreeMap::new();

@@ -207,10 +207,6 @@ impl Answers<'_> {
     }
 }
 
-fn is_right(answer: &AnswerGiven) -> bool {
-    answer.chosen.strict.as_ref() == Some(&answer.expected)
-}
-
 fn measured(answers: &[&AnswerGiven]) -> Measured {
     let n = answers.len() as u64;
     let share = |part: usize| if n == 0 { 0.0 } else { part as f64 / n as f64 };
@@ -225,8 +221,8 @@ fn measured(answers: &[&AnswerGiven]) -> Measured {
     Measured {
         n,
         missing: answers.iter().filter(|answer| answer.text.is_none()).count() as u64,
-        accuracy: share(answers.iter().filter(|answer| is_right(answer)).count()),
-        interval: interval(answers.iter().map(|answer| (answer.video.as_str(), is_right(answer)))),
+        accuracy: share(answers.iter().filter(|answer| answer.is_right()).count()),
+        interval: interval(answers.iter().map(|answer| (answer.video.as_str(), answer.is_right()))),
         other: (!with_others.is_empty()).then(|| named.count() as f64 / with_others.len() as f64),
     }
 }
@@ -239,10 +235,10 @@ fn others(answer: &AnswerGiven) -> BTreeSet<&str> {
 
 fn change(before: &[&AnswerGiven], after: &[&AnswerGiven]) -> Paired {
     let after: BTreeMap<RecordId, bool> =
-        after.iter().map(|answer| (answer.sample, is_right(answer))).collect();
+        after.iter().map(|answer| (answer.sample, answer.is_right())).collect();
     paired(before.iter().filter_map(|answer| {
         let after = *after.get(&answer.sample)?;
-        Some(Pair { video: &answer.video, before: is_right(answer), after })
+        Some(Pair { video: &answer.video, before: answer.is_right(), after })
     }))
 }
 

@@ -34,6 +34,7 @@ impl Answers {
     /// One more answer, written at this time.
     pub(super) fn take(&mut self, given: AnswerGiven, written_ms: i64) {
         self.given += 1;
+        let right = given.is_right();
         let key = (given.identity, given.evaluation);
         if self.gone.contains(&key) {
             return;
@@ -54,7 +55,7 @@ impl Answers {
                 course: Default::default(),
             });
             row.answers += 1;
-            row.right += u64::from(given.chosen.strict.as_ref() == Some(&given.expected));
+            row.right += u64::from(right);
             row.course.push(100.0 * row.right as f64 / row.answers as f64);
         }
         if self.evaluations.len() > EVALUATIONS {
