@@ -20,6 +20,7 @@ use rdkafka::{
 use super::{
     config::{self, KafkaOptions, MAX_BATCH_BYTES},
     fault::{Complaints, Place},
+    reader::{Idle, introduce},
 };
 use crate::{Group, LogError, checks};
 
@@ -48,6 +49,7 @@ pub(super) struct Cluster {
     prefix: String,
     written: BaseConsumer<Complaints>,
     committed: BaseConsumer<Complaints>,
+    pub(super) idle: Idle,
 }
 
 /// Topics whose partitions members of groups hold instead of those that they read.
@@ -77,7 +79,8 @@ impl Cluster {
             config.create_with_context(Complaints::default()).map_err(|error| place.fault(&error))
         };
         let (written, committed) = (surveyor("read_uncommitted")?, surveyor("read_committed")?);
-        Ok(Self { written, committed, place, partitions, base, prefix: prefix.clone() })
+        let (prefix, idle) = (prefix.clone(), Idle::default());
+        Ok(Self { place, partitions, base, prefix, written, committed, idle })
     }
 
     pub(super) fn topic(&self, topic: Topic) -> String {
@@ -138,6 +141,7 @@ impl Cluster {
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         let name = self.topic(topic);
         let start = Instant::now();
+        introduce(client, &name);
         loop {
             match client.fetch_watermarks(&name, number, ANSWER) {
                 Ok(ends) => return Ok(ends),

@@ -21,14 +21,7 @@ const WAIT: Duration = Duration::from_millis(200);
 
 /// Stretches in which nothing is to be read, as far as was looked. A log at rest is looked at once.
 #[derive(Default)]
-pub(super) struct Gaps(Mutex<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    known: Known,
-    /// Kept, so that whoever looks every few seconds does not connect as often.
-    reader: Option<Reader>,
-}
+pub(super) struct Gaps(Mutex<Known>);
 
 impl Gaps {
     /// Those partitions of a topic in whose stretch of offsets, all of it decided, a record is to be read.
@@ -38,26 +31,18 @@ impl Gaps {
         topic: Topic,
         stretches: &BTreeMap<u32, Range<i64>>,
     ) -> Result<BTreeSet<u32>, LogError> {
-        let mut inner = self.0.lock();
+        let mut known = self.0.lock();
         let unknown: BTreeMap<_, _> = stretches
             .iter()
-            .map(|(partition, stretch)| (*partition, inner.known.rest((topic, *partition), stretch)))
+            .map(|(partition, stretch)| (*partition, known.rest((topic, *partition), stretch)))
             .filter(|(_, rest)| !rest.is_empty())
             .collect();
         if unknown.is_empty() {
             return Ok(BTreeSet::new());
         }
-        let mut reader = match inner.reader.take() {
-            Some(reader) => reader,
-            None => Reader::up_to_the_end(cluster, topic)?,
-        };
-        reader.turn_to(topic)?;
-        let filled = look(&reader, &unknown)?;
-        // It would read ahead.
-        reader.turn_to(topic)?;
-        inner.reader = Some(reader);
+        let filled = look(&Reader::up_to_the_end(cluster, topic)?, &unknown)?;
         for (partition, stretch) in stretches.iter().filter(|(partition, _)| !filled.contains(partition)) {
-            inner.known.add((topic, *partition), stretch.clone());
+            known.add((topic, *partition), stretch.clone());
         }
         Ok(filled)
     }

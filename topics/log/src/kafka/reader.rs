@@ -37,13 +37,34 @@ pub(super) enum Read {
     Nothing,
 }
 
-/// A reader of one topic at a time: the client tells of which partition the end was reached, but not of which
-/// topic.
+/// A reader of one topic: the client tells of which partition the end was reached, but not of which topic.
 pub(super) struct Reader {
     cluster: Arc<Cluster>,
     topic: Topic,
-    consumer: BaseConsumer<Complaints>,
+    consumer: Arc<BaseConsumer<Complaints>>,
+    is_hasty: bool,
     down: Mutex<Option<Outage>>,
+}
+
+/// Clients of hasty readers that nobody uses now. To connect takes a client half a second, and to look through a log
+/// takes a reader for every partition.
+#[derive(Default)]
+pub(super) struct Idle(Mutex<Vec<Arc<BaseConsumer<Complaints>>>>);
+
+impl Idle {
+    /// Beyond so many, clients are closed rather than kept: each has threads and connections.
+    const KEPT: usize = 4;
+
+    fn take(&self) -> Option<Arc<BaseConsumer<Complaints>>> {
+        self.0.lock().pop()
+    }
+
+    fn keep(&self, consumer: Arc<BaseConsumer<Complaints>>) {
+        let mut idle = self.0.lock();
+        if idle.len() < Self::KEPT {
+            idle.push(consumer);
+        }
+    }
 }
 
 struct Outage {
@@ -54,24 +75,26 @@ struct Outage {
 impl Reader {
     /// For records that are there and records to come.
     pub(super) fn following(cluster: &Arc<Cluster>, topic: Topic) -> Result<Self, LogError> {
-        Self::open(cluster, topic, config::reader(&cluster.base, &cluster.readers()))
+        let consumer = connect(cluster, config::reader(&cluster.base, &cluster.readers()))?;
+        Ok(Self::new(cluster, topic, consumer, false))
     }
 
     /// For what is there: it is soon told that it has come to the end.
     pub(super) fn up_to_the_end(cluster: &Arc<Cluster>, topic: Topic) -> Result<Self, LogError> {
-        Self::open(cluster, topic, config::hasty_reader(&cluster.base, &cluster.readers()))
+        let consumer = match cluster.idle.take() {
+            Some(consumer) => consumer,
+            None => connect(cluster, config::hasty_reader(&cluster.base, &cluster.readers()))?,
+        };
+        Ok(Self::new(cluster, topic, consumer, true))
     }
 
-    fn open(cluster: &Arc<Cluster>, topic: Topic, config: ClientConfig) -> Result<Self, LogError> {
-        let consumer = config.create_with_context(Complaints::default());
-        let consumer = consumer.map_err(|error| cluster.place.fault(&error))?;
-        Ok(Self { cluster: Arc::clone(cluster), topic, consumer, down: Mutex::default() })
-    }
-
-    /// Turns to another topic, of which it reads nothing yet.
-    pub(super) fn turn_to(&mut self, topic: Topic) -> Result<(), LogError> {
-        self.topic = topic;
-        self.read_from(&[])
+    fn new(
+        cluster: &Arc<Cluster>,
+        topic: Topic,
+        consumer: Arc<BaseConsumer<Complaints>>,
+        is_hasty: bool,
+    ) -> Self {
+        Self { cluster: Arc::clone(cluster), topic, consumer, is_hasty, down: Mutex::default() }
     }
 
     /// Reads these partitions from now on, each behind its position, and no other.
@@ -82,6 +105,9 @@ impl Reader {
             let partition = i32::try_from(*partition).unwrap_or(i32::MAX);
             list.add_partition_offset(&name, partition, convert::resume(*position))
                 .map_err(|error| self.cluster.place.fault(&error))?;
+        }
+        if !places.is_empty() {
+            introduce(&self.consumer, &name);
         }
         self.consumer.assign(&list).map_err(|error| self.cluster.place.fault(&error))
     }
@@ -139,4 +165,26 @@ impl Reader {
         }
         Err(self.cluster.place.unavailable(format!("no broker can be reached since {}s", lasted.as_secs())))
     }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // Without partitions, for it would read ahead.
+        if self.is_hasty && self.consumer.unassign().is_ok() {
+            self.cluster.idle.keep(Arc::clone(&self.consumer));
+        }
+    }
+}
+
+/// Tells a client of a topic that it may not have met. It would find out itself, but only when it looks around, twice a
+/// second; and of brokers that are gone it tells when it is asked for more.
+pub(super) fn introduce(client: &BaseConsumer<Complaints>, topic: &str) {
+    if let Err(error) = client.fetch_metadata(Some(topic), PROBE) {
+        tracing::debug!(%error, topic, "a client does not know a topic yet");
+    }
+}
+
+fn connect(cluster: &Cluster, config: ClientConfig) -> Result<Arc<BaseConsumer<Complaints>>, LogError> {
+    let consumer = config.create_with_context(Complaints::default());
+    consumer.map(Arc::new).map_err(|error| cluster.place.fault(&error))
 }
