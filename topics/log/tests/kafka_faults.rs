@@ -7,7 +7,7 @@ mod common;
 use std::{
     collections::{BTreeSet, VecDeque},
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use counterpoint_log::{
@@ -366,4 +366,23 @@ async fn a_suspended_process_awakes_to_find_that_another_has_taken_over() {
     assert!(!ended.status.success() && said.contains(&format!("process {}", std::process::id())), "{said}");
     owner.work(RECORDS).await;
     assert_eq!(written(&log).await, (0..RECORDS).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_process_that_nobody_replaced_goes_on_where_it_was() {
+    let place = (broker(), random_prefix());
+    let log = filled(&options(&place.0, &place.1)).await;
+    let mut child = at_work(&log, &place, 0).await;
+    kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
+    // Twice its session: the brokers have struck it off.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
+    let awake = Instant::now();
+    let outputs = log.follow(Topic::Samples).take(RECORDS).map(|record| number(&record.unwrap().value));
+    let outputs: Vec<_> = tokio::time::timeout(PATIENCE, outputs.collect()).await.unwrap();
+    assert_eq!(outputs, (0..RECORDS).collect::<Vec<_>>());
+    // It ends what it had begun itself, rather than wait until the brokers do so after half a minute.
+    assert!(awake.elapsed() < Duration::from_secs(25), "{:?}", awake.elapsed());
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

@@ -252,11 +252,12 @@ impl Session for KafkaSession {
             if self.shared.signals.has_left() {
                 return Ok(Page::Left);
             }
-            if self.shared.signals.aborts() != self.aborts {
-                return Ok(Page::Aborted);
-            }
+            // Before aborts: what is committed under a claim that is gone fails, is aborted, fails again.
             if self.shared.lock.claimed().is_none() {
                 return Ok(Page::Unassigned);
+            }
+            if self.shared.signals.aborts() != self.aborts {
+                return Ok(Page::Aborted);
             }
             if self.shared.lock.is_changing() {
                 let (ack, revoked) = oneshot::channel();
