@@ -162,7 +162,11 @@ impl<S: Stage> Cycle<S> {
             return Ok(None);
         }
         if self.draining && self.running.is_empty() {
-            self.close().await?;
+            // Where a commit failed the log is read no more, so nobody would tell under which epoch to try again:
+            // whoever comes next begins behind what is durable.
+            if !self.commit_failed {
+                self.close().await?;
+            }
             return Ok(Some(Ending::Stopped));
         }
         if may_go_on && !self.draining && self.can_start() {

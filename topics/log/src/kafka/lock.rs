@@ -307,6 +307,7 @@ impl Lock {
     }
 
     fn failed(&self, error: &KafkaError) {
+        tracing::debug!(group = self.group, %error, "a member of a group has trouble");
         let mut inner = self.inner.lock();
         match error {
             KafkaError::MessageConsumptionFatal(_) => {
@@ -338,11 +339,13 @@ impl Lock {
         for change in changes {
             match change {
                 Change::Assigned(partitions) => {
+                    tracing::debug!(group = self.group, ?partitions, "locks given");
                     inner.joined = true;
                     inner.assigned.extend(partitions);
                 }
                 Change::Revoked { partitions, lost } => {
                     let concerned = numbers(&partitions);
+                    tracing::debug!(group = self.group, partitions = ?concerned, lost, "locks taken back");
                     let is_in_use = inner
                         .claimed
                         .as_ref()
