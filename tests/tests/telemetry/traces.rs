@@ -7,6 +7,7 @@ use counterpoint_telemetry::span;
 use counterpoint_tests::{
     film::{self, Film, Streams},
     out::{Out, text},
+    program::Program,
     workplace::{CLASSES, Workplace, video},
 };
 
@@ -44,9 +45,7 @@ struct Step {
 fn way_of(out: &Out, video: &str) -> Vec<Step> {
     let way = out.way_of(video).into_iter();
     way.map(|step| {
-        let header = text(&step["trace"]);
-        let mut parts = header.split('-').skip(1).map(str::to_owned);
-        let (trace, span) = (parts.next().unwrap(), parts.next().unwrap());
+        let (trace, span) = ids(&text(&step["trace"]));
         Step { topic: text(&step["topic"]), what: text(&step["what"]), trace, span }
     })
     .collect()
@@ -128,6 +127,42 @@ fn jaeger_tells_the_way_of_each_clip_across_processes() {
     assert_eq!(told.len(), 1, "the report was written in one trace: {told:?}");
     let end = jaeger.trace(&told[0], |_| true);
     assert_eq!(one(&end.roots()).name, span::RUN_FINISHED, "{end:#?}");
+
+    let model = workplace.model("looks", |sample, _| sample["lineage"]["host"]["class"].clone());
+    Program::counterpoint(["evaluate", "--model", &model, "--otlp", &jaeger.url(), "--samples"])
+        .with([workplace.path("out")])
+        .with(["--out".into(), workplace.path("scores")])
+        .run()
+        .done();
+    answered(&jaeger, &out);
+}
+
+/// Checks that answers lead back to where their clips came from: an answer names the span in which it was asked for, in
+/// the trace of the evaluation, and that span links to the trace of the clip.
+fn answered(jaeger: &JaegerServer, out: &Out) {
+    let told = out.ask(["topics", "tail", "answers"]);
+    let answers = told["records"].as_array().unwrap().iter().map(|record| &record["message"]);
+    let asked: Vec<_> =
+        answers.map(|answer| (ids(&text(&answer["trace"])), text(&answer["video"]))).collect();
+    assert!(!asked.is_empty());
+    let traces: BTreeSet<_> = asked.iter().map(|((trace, _), _)| trace).collect();
+    assert_eq!(traces.len(), 1, "{asked:?}");
+    let wrote = |trace: &Trace, id: &str| trace.spans.iter().any(|span| span.id == id);
+    let evaluation =
+        jaeger.trace(traces.first().unwrap(), |trace| asked.iter().all(|((_, span), _)| wrote(trace, span)));
+    assert_eq!(one(&evaluation.roots()).name, span::EVALUATION, "{evaluation:#?}");
+    assert!(evaluation.orphans().is_empty(), "{evaluation:#?}");
+    for ((_, id), video) in &asked {
+        let span = evaluation.spans.iter().find(|span| span.id == *id).unwrap();
+        assert_eq!(span.name, span::MODEL_ASK);
+        assert_eq!(span.links, [way_of(out, video)[0].trace.clone()], "{span:#?}");
+    }
+}
+
+/// Ids of trace and span in a `traceparent` header.
+fn ids(header: &str) -> (String, String) {
+    let mut parts = header.split('-').skip(1).map(str::to_owned);
+    (parts.next().unwrap(), parts.next().unwrap())
 }
 
 /// Checks the trace of an accepted clip; the trace of the pool that its samples came from.
