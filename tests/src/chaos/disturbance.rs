@@ -57,7 +57,7 @@ pub enum Disturbance {
 
 impl Disturbance {
     /// Each kind of kill, twice.
-    fn kills() -> Vec<Self> {
+    pub fn kills() -> Vec<Self> {
         let kills = [
             Self::KillAtRandom,
             Self::KillAfterMedia,

@@ -375,14 +375,23 @@ async fn a_suspended_process_that_nobody_replaced_goes_on_where_it_was() {
     let mut child = at_work(&log, &place, 0).await;
     kill_process(Pid::from_child(&child), Signal::STOP).unwrap();
     // Twice its session: the brokers have struck it off.
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    let mut outputs = log.follow(Topic::Samples).map(|record| number(&record.unwrap().value));
+    let mut seen = Vec::new();
+    let _ = tokio::time::timeout(Duration::from_secs(4), async {
+        while let Some(output) = outputs.next().await {
+            seen.push(output);
+        }
+    })
+    .await;
+    assert!(seen.len() < RECORDS, "the process was at work");
     kill_process(Pid::from_child(&child), Signal::CONT).unwrap();
     let awake = Instant::now();
-    let outputs = log.follow(Topic::Samples).take(RECORDS).map(|record| number(&record.unwrap().value));
-    let outputs: Vec<_> = tokio::time::timeout(PATIENCE, outputs.collect()).await.unwrap();
-    assert_eq!(outputs, (0..RECORDS).collect::<Vec<_>>());
-    // It ends what it had begun itself, rather than wait until the brokers do so after half a minute.
-    assert!(awake.elapsed() < Duration::from_secs(25), "{:?}", awake.elapsed());
+    while seen.len() < RECORDS {
+        seen.push(tokio::time::timeout(PATIENCE, outputs.next()).await.unwrap().unwrap());
+        // It ends what it had begun itself, rather than wait until the brokers do so after half a minute.
+        assert!(seen.len() > RECORDS / 2 || awake.elapsed() < Duration::from_secs(25), "{seen:?}");
+    }
+    assert_eq!(seen, (0..RECORDS).collect::<Vec<_>>());
     child.kill().unwrap();
     child.wait().unwrap();
 }

@@ -56,7 +56,10 @@ impl Idle {
     const KEPT: usize = 4;
 
     fn take(&self) -> Option<Arc<BaseConsumer<Complaints>>> {
-        self.0.lock().pop()
+        let consumer = self.0.lock().pop()?;
+        // What it had to complain of while nobody used it is over.
+        while consumer.poll(Duration::ZERO).is_some() {}
+        Some(consumer)
     }
 
     fn keep(&self, consumer: Arc<BaseConsumer<Complaints>>) {
