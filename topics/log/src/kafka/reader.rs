@@ -109,9 +109,7 @@ impl Reader {
             list.add_partition_offset(&name, partition, convert::resume(*position))
                 .map_err(|error| self.cluster.place.fault(&error))?;
         }
-        if !places.is_empty() {
-            introduce(&self.consumer, &name);
-        }
+        introduce(&self.consumer, &name);
         self.consumer.assign(&list).map_err(|error| self.cluster.place.fault(&error))
     }
 
