@@ -207,21 +207,21 @@ fn two_under_one_name(round: &Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally
     ended.code() == Some(0)
 }
 
-fn broker_restart(round: &Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) -> bool {
+fn broker_restart(round: &mut Round<'_>, rng: &mut ChaCha8Rng, tally: &mut Tally) -> bool {
     let running = round.run(THIS).start();
     thread::sleep(moment(round.length, rng));
     if round.ground.restart_broker() {
         tally.met("broker restart");
+        round.broker_restarted = true;
     }
     let ended = running.wait();
     ended.leaves_nobody();
-    if ended.code() == Some(0) {
-        return true;
+    if ended.code() != Some(0) {
+        // What is asked of the log at the very start and end is not asked twice: the same command goes on.
+        ended.ended_with(1, &["did not answer"]);
+        tally.met("broker restart that ended a run");
     }
-    // What is asked of the log at the very start and end is not asked twice: the same command goes on.
-    ended.ended_with(1, &["did not answer"]);
-    tally.met("broker restart that ended a run");
-    false
+    true
 }
 
 /// A folder of its own: the disk comes first, the run second.

@@ -109,6 +109,8 @@ pub(crate) struct Round<'a> {
     pub length: Duration,
     /// The small disk that its folder is on, if it is.
     pub disk: Option<SmallDisk>,
+    /// Whether the broker was restarted meanwhile.
+    pub broker_restarted: bool,
 }
 
 impl Round<'_> {
@@ -146,7 +148,15 @@ impl<'a> Campaign<'a> {
             let number = tally.rounds;
             let folder = workplace.path(&format!("round-{number}"));
             let topics = ground.fresh(number);
-            let mut round = Round { ground: *ground, workplace, folder, topics, length: *length, disk: None };
+            let mut round = Round {
+                ground: *ground,
+                workplace,
+                folder,
+                topics,
+                length: *length,
+                disk: None,
+                broker_restarted: false,
+            };
             for _ in 0..A_ROUND {
                 let disturbance: Disturbance = ahead.pop().unwrap_or_else(|| {
                     menus += 1;

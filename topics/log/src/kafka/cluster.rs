@@ -157,23 +157,28 @@ impl Cluster {
     pub(super) fn settle(&self, topic: Topic, partition: u32, end: i64) -> Result<(), LogError> {
         let start = Instant::now();
         let mut pause = Duration::from_millis(2);
-        while self.decided_end(topic, partition)? < end {
+        loop {
+            let decided = self.decided_end(topic, partition)?;
+            if decided >= end {
+                return Ok(());
+            }
             if start.elapsed() > SETTLED {
-                return Err(self.hanging(topic, partition));
+                return Err(self.hanging(topic, partition, decided));
             }
             thread::sleep(pause);
             pause = (pause * 2).min(Duration::from_millis(100));
         }
-        Ok(())
     }
 
-    /// What is to be said of a transaction that nobody ends.
-    pub(super) fn hanging(&self, topic: Topic, partition: u32) -> LogError {
-        let name = self.topic(topic);
+    /// What is to be said of a transaction that nobody ends, which begins at this offset.
+    pub(super) fn hanging(&self, topic: Topic, partition: u32, start: i64) -> LogError {
+        let (name, brokers) = (self.topic(topic), self.base.get("bootstrap.servers").unwrap_or_default());
         self.place.unavailable(format!(
             "a transaction on topic {name}, partition {partition} has been open for more than {SETTLED:?}, and nothing \
-             behind it can be read; a broker that crashed may have left it hanging: kafka-transactions.sh \
-             find-hanging shows it, abort ends it"
+             behind it can be read; a broker that was restarted may have left it hanging: with all processes of this \
+             log stopped, `kafka-transactions.sh --bootstrap-server {brokers} abort --topic {name} --partition \
+             {partition} --start-offset {start}` ends it, and then `counterpoint status --audit` tells whether what it \
+             held is missing"
         ))
     }
 

@@ -43,7 +43,7 @@ impl Stalls {
             let (_, written) = cluster.ends(self.topic, partition)?;
             self.looked = Instant::now();
             if self.lasts(partition, decided, written, self.looked) > SETTLED {
-                return Err(cluster.hanging(self.topic, partition));
+                return Err(cluster.hanging(self.topic, partition, decided));
             }
         }
         Ok(())
