@@ -43,6 +43,9 @@ const BATCH: &str = "commits of many records";
 const PERF: &str = "kafka-producer-perf-test";
 const PERF_TRANSACTIONS: &str = "kafka-producer-perf-test, transactions";
 
+/// What Kafka's own measurement writes to.
+const PERF_TOPIC: &str = "counterpoint-bench";
+
 /// Commits of one record in a turn: enough to tell what one takes.
 const SINGLES: u64 = 500;
 
@@ -100,6 +103,7 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
         else {
             return Err(Failure::usage("--kafka-tools goes with --broker kafka://HOST:PORT"));
         };
+        perf_topic(jars, servers, raw.partitions)?;
         for (name, transactions) in [(PERF, false), (PERF_TRANSACTIONS, true)] {
             sides.push(Side::new(name, move || {
                 Spent::on(|| perf_test(jars, servers, many, value_bytes, transactions))
@@ -342,20 +346,40 @@ impl Raw {
     }
 }
 
+/// The topic that Kafka's own measurement writes to: clusters that make none by themselves would let it wait for ever.
+fn perf_topic(jars: &Path, servers: &str, partitions: u32) -> anyhow::Result<()> {
+    let mut command = tool(jars, "TopicCommand");
+    command.args(["--bootstrap-server", servers, "--create", "--if-not-exists", "--topic", PERF_TOPIC]);
+    command.args(["--partitions", &partitions.to_string()]);
+    done(command)
+}
+
 /// Kafka's own measurement of its producer, at as many bytes.
 fn perf_test(jars: &Path, servers: &str, records: u64, bytes: u64, transactions: bool) -> anyhow::Result<()> {
-    let mut command = Command::new("java");
-    command.arg("-cp").arg(jars.join("*")).arg("org.apache.kafka.tools.ProducerPerformance");
-    command.args(["--topic", "counterpoint-bench", "--throughput", "-1"]);
+    let mut command = tool(jars, "ProducerPerformance");
+    command.args(["--topic", PERF_TOPIC, "--throughput", "-1"]);
     command.args(["--num-records", &records.to_string(), "--record-size", &bytes.to_string()]);
     command.args(["--producer-props", &format!("bootstrap.servers={servers}"), "acks=all"]);
     if transactions {
         command.args(["--transaction-duration-ms", "250"]);
     }
+    done(command)
+}
+
+/// A tool of Kafka's.
+fn tool(jars: &Path, class: &str) -> Command {
+    let mut command = Command::new("java");
+    command.arg("-cp").arg(jars.join("*")).arg(format!("org.apache.kafka.tools.{class}"));
+    command
+}
+
+fn done(mut command: Command) -> anyhow::Result<()> {
     let done =
         command.stdin(Stdio::null()).output().context("cannot start java; install default-jre-headless")?;
     if !done.status.success() {
-        bail!("{PERF} failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+        // Some tools tell on the one, some on the other.
+        let told = [done.stderr, done.stdout].concat();
+        bail!("{PERF} failed: {}", String::from_utf8_lossy(&told).trim());
     }
     Ok(())
 }
