@@ -313,13 +313,14 @@ impl<'a> School<'a> {
         (lessons, added): &Taken,
     ) -> Result<Trainer<Part>, TrainingError> {
         let recipe = self.course.parts[part].clone();
+        let together = recipe.together;
         let chosen = (0..)
             .zip(added)
             .filter(|(_, (group, kind))| recipe.recipes.contains(group) && recipe.questions.contains(kind));
-        let chosen = chosen.map(|(number, _)| number).collect();
+        let chosen: Vec<usize> = chosen.map(|(number, _)| number).collect();
         let (name, identity) = (name.to_owned(), identity.to_owned());
         let origin = Origin { name, identity, folder: self.folder(part) };
-        Trainer::new(model, recipe, Part::new(lessons, chosen), origin).map_err(failed)
+        Trainer::new(model, recipe, Part::new(lessons, &chosen, together), origin).map_err(failed)
     }
 
     /// Takes all steps of a part.

@@ -13,7 +13,7 @@ use burn::{
 };
 use counterpoint_models::{Clip, ContentId, Frames, Sound};
 use counterpoint_omni::{
-    Example, Examples, Grid, Model, ModelError, Sequence, Streams, ThinkerConfig, TrainError,
+    Asked, Example, Examples, Grid, Model, ModelError, Sequence, Streams, ThinkerConfig, TrainError,
     inputs::{
         layout::{self, LayoutError, Timing},
         mel::{LogMel, Mel},
@@ -187,16 +187,30 @@ impl Lessons {
         Ok(())
     }
 
-    fn lesson(&self, lesson: &Lesson) -> Result<Example, LessonError> {
-        let Some(clip) = self.clips.get(lesson.clip) else { return Err(LessonError::Empty) };
-        let mut tokens = layout::prefix(&self.tokenizer, &self.timing, SYSTEM, &[clip.shapes.media()])?;
-        tokens.extend(lesson.suffix.iter().chain(&lesson.answer));
-        let (found, most) = (tokens.len(), self.timing.most_tokens);
+    /// Lessons on one clip, the first of which names them.
+    fn example_of(&self, numbers: &[usize]) -> Result<Example, TrainError> {
+        let lessons: Vec<&Lesson> = numbers.iter().filter_map(|&number| self.lessons.get(number)).collect();
+        let first = lessons.first().ok_or(TrainError::NoExamples)?;
+        self.joined(first, &lessons)
+            .map_err(|error| TrainError::Example { id: first.id.clone(), source: Box::new(error) })
+    }
+
+    fn joined(&self, first: &Lesson, lessons: &[&Lesson]) -> Result<Example, LessonError> {
+        let Some(clip) = self.clips.get(first.clip) else { return Err(LessonError::Empty) };
+        let prefix = layout::prefix(&self.tokenizer, &self.timing, SYSTEM, &[clip.shapes.media()])?;
+        let longest = lessons.iter().map(|lesson| lesson.suffix.len() + lesson.answer.len()).max();
+        let (found, most) = (prefix.len() + longest.unwrap_or(0), self.timing.most_tokens);
         if found > most {
             return Err(LayoutError::TooLong { tokens: found, most }.into());
         }
-        let tokens = tokens.into_iter().map(i64::from).collect();
-        let sequence = Sequence::new(tokens, &clip.shapes.positions(), &self.config)?;
+        let prefix = prefix.into_iter().map(i64::from).collect();
+        let prefix = Sequence::new(prefix, &clip.shapes.positions(), &self.config)?;
+        let start = prefix.positions.next_of_text();
+        let questions = lessons.iter().map(|lesson| {
+            let tokens = lesson.suffix.iter().chain(&lesson.answer).map(|&token| i64::from(token));
+            Asked { sequence: Sequence::text(tokens.collect(), start), answer: lesson.answer.len() }
+        });
+        let questions = questions.collect();
         let streams = match &clip.streams {
             KeptStreams::Embedded { video, sound } => {
                 let read =
@@ -214,7 +228,7 @@ impl Lessons {
                 Streams::Features { video: patches.transpose()?, sound: mel }
             }
         };
-        Ok(Example { id: lesson.id.clone(), sequence, answer: lesson.answer.len(), streams })
+        Ok(Example { id: first.id.clone(), prefix, questions, streams })
     }
 }
 
@@ -228,24 +242,37 @@ impl Examples for Lessons {
     }
 
     fn example(&self, index: usize) -> Result<Example, TrainError> {
-        let Some(lesson) = self.lessons.get(index) else { return Err(TrainError::NoExamples) };
-        self.lesson(lesson)
-            .map_err(|error| TrainError::Example { id: lesson.id.clone(), source: Box::new(error) })
+        self.example_of(&[index])
     }
 }
 
 /// Some of the lessons, for one part of a training.
 pub struct Part {
     lessons: Arc<Lessons>,
-    chosen: Vec<usize>,
+    /// Numbers of those that are drawn at once, all of one clip.
+    drawn: Vec<Vec<usize>>,
     groups: Vec<String>,
 }
 
 impl Part {
-    /// The lessons of these numbers, in the order in which they were added.
-    pub fn new(lessons: &Arc<Lessons>, chosen: Vec<usize>) -> Self {
-        let groups = chosen.iter().filter_map(|&number| lessons.groups.get(number).cloned()).collect();
-        Self { lessons: Arc::clone(lessons), chosen, groups }
+    /// The lessons of these numbers, in the order in which they were added; those on a clip are drawn together or one by
+    /// one.
+    pub fn new(lessons: &Arc<Lessons>, chosen: &[usize], together: bool) -> Self {
+        let mut drawn: Vec<Vec<usize>> = Vec::new();
+        let mut places: HashMap<usize, usize> = HashMap::new();
+        for &number in chosen {
+            let clip = lessons.lessons.get(number).map(|lesson| lesson.clip).filter(|_| together);
+            match clip.and_then(|clip| places.get(&clip)).and_then(|&place| drawn.get_mut(place)) {
+                Some(numbers) => numbers.push(number),
+                None => {
+                    places.extend(clip.map(|clip| (clip, drawn.len())));
+                    drawn.push(vec![number]);
+                }
+            }
+        }
+        let first = drawn.iter().filter_map(|numbers| lessons.groups.get(*numbers.first()?));
+        let groups = first.cloned().collect();
+        Self { lessons: Arc::clone(lessons), drawn, groups }
     }
 }
 
@@ -255,12 +282,15 @@ impl Examples for Part {
     }
 
     fn identity(&self) -> String {
-        identity(self.chosen.iter().filter_map(|&number| self.lessons.lessons.get(number)))
+        identity(self.drawn.iter().flatten().filter_map(|&number| self.lessons.lessons.get(number)))
+    }
+
+    fn questions(&self, index: usize) -> usize {
+        self.drawn.get(index).map_or(0, Vec::len)
     }
 
     fn example(&self, index: usize) -> Result<Example, TrainError> {
-        let number = *self.chosen.get(index).ok_or(TrainError::NoExamples)?;
-        self.lessons.example(number)
+        self.lessons.example_of(self.drawn.get(index).map_or(&[], Vec::as_slice))
     }
 }
 

@@ -18,6 +18,6 @@ mod shapes;
 mod towers;
 
 pub use course::{CourseError, prepare, train};
-pub use lessons::{ClipNumber, LessonError, Lessons};
+pub use lessons::{ClipNumber, LessonError, Lessons, Part};
 pub use open::OmniModel;
 pub use towers::{Towers, TowersError};

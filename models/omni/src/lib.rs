@@ -32,8 +32,8 @@ pub use positions::{MediaShapes, Positions};
 pub use text::{Cache, Observer, TextModel};
 pub use thinker::{Embeddings, Model, Sequence, Thinker};
 pub use train::{
-    AdamW, AdamWConfig, Answers, Example, Examples, Kind, Length, LoraRecipe, Origin, Precision, Recipe,
-    Step, Streams, Summed, Targets, TinyConfig, TrainError, Trainer, described, lora_losses, merge,
+    AdamW, AdamWConfig, Answers, Asked, Example, Examples, Kind, Length, LoraRecipe, Origin, Precision,
+    Recipe, Step, Streams, Summed, Targets, TinyConfig, TrainError, Trainer, described, lora_losses, merge,
     write_checkpoint,
 };
 pub use vision::{Grid, VisionTower};

@@ -12,7 +12,7 @@ use burn::backend::{
     tensor::FloatTensor,
 };
 
-use super::{Attended, Gradients, Kernels};
+use super::{Attended, Forks, Gradients, Kernels, View};
 
 /// A tensor that is followed.
 type Followed<B, C> = FloatTensor<Autodiff<B, C>>;
@@ -122,7 +122,7 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         causal: bool,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        attend::<B, C>(query, key, value, None, causal, scale)
+        attend::<B, C>(query, key, value, View::Plain { causal }, scale)
     }
 
     /// The mask itself is not followed: it hides, and is nothing that is learned.
@@ -133,7 +133,17 @@ impl<B: Gradients, C: CheckpointStrategy> Kernels for Autodiff<B, C> {
         mask: Followed<B, C>,
         scale: f64,
     ) -> (Followed<B, C>, Followed<B, C>) {
-        attend::<B, C>(query, key, value, Some(mask.into_primitive()), false, scale)
+        attend::<B, C>(query, key, value, View::Masked(mask.into_primitive()), scale)
+    }
+
+    fn attend_forked(
+        query: Followed<B, C>,
+        key: Followed<B, C>,
+        value: Followed<B, C>,
+        forks: Forks,
+        scale: f64,
+    ) -> (Followed<B, C>, Followed<B, C>) {
+        attend::<B, C>(query, key, value, View::Forked(forks), scale)
     }
 }
 
@@ -159,20 +169,20 @@ fn attend<B: Gradients, C: CheckpointStrategy>(
     query: Followed<B, C>,
     key: Followed<B, C>,
     value: Followed<B, C>,
-    mask: Option<FloatTensor<B>>,
-    causal: bool,
+    view: View<B>,
     scale: f64,
 ) -> (Followed<B, C>, Followed<B, C>) {
     let inputs = [&query, &key, &value].map(|tensor| tensor.primitive().clone());
     let [q, k, v] = inputs.clone();
-    let (output, log_sum) = match &mask {
-        None => B::attend(q, k, v, causal, scale),
-        Some(mask) => B::attend_masked(q, k, v, mask.clone(), scale),
+    let (output, log_sum) = match &view {
+        View::Plain { causal } => B::attend(q, k, v, *causal, scale),
+        View::Masked(mask) => B::attend_masked(q, k, v, mask.clone(), scale),
+        View::Forked(forks) => B::attend_forked(q, k, v, *forks, scale),
     };
     let sums = <Autodiff<B, C> as AutodiffBackend>::from_inner(log_sum.clone());
     match Attend.prepare::<C>([query.node(), key.node(), value.node()]).compute_bound().stateful() {
         OpsKind::Tracked(prep) => {
-            let state = Attended { inputs, output: output.clone(), log_sum, mask, causal, scale };
+            let state = Attended { inputs, output: output.clone(), log_sum, view, scale };
             (prep.finish(state, output), sums)
         }
         OpsKind::UnTracked(prep) => (prep.finish(output), sums),

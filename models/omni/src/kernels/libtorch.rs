@@ -3,7 +3,7 @@
 use burn::backend::{LibTorch, tensor::FloatTensor};
 use tch::{Kind, Tensor};
 
-use super::{Attended, Gradients, Kernels};
+use super::{Attended, Forks, Gradients, Kernels, View, forked};
 
 type Torch = FloatTensor<LibTorch>;
 
@@ -36,12 +36,20 @@ impl Kernels for LibTorch {
     }
 
     fn attend(query: Torch, key: Torch, value: Torch, causal: bool, scale: f64) -> (Torch, Torch) {
-        attend([&query.tensor, &key.tensor, &value.tensor], None, causal, scale)
+        kept(attend([&query.tensor, &key.tensor, &value.tensor], None, causal, scale))
     }
 
     fn attend_masked(query: Torch, key: Torch, value: Torch, mask: Torch, scale: f64) -> (Torch, Torch) {
-        attend([&query.tensor, &key.tensor, &value.tensor], Some(&mask.tensor), false, scale)
+        kept(attend([&query.tensor, &key.tensor, &value.tensor], Some(&mask.tensor), false, scale))
     }
+
+    fn attend_forked(query: Torch, key: Torch, value: Torch, forks: Forks, scale: f64) -> (Torch, Torch) {
+        kept(forked::attend([&query.tensor, &key.tensor, &value.tensor], forks, scale))
+    }
+}
+
+fn kept((output, log_sum): (Tensor, Tensor)) -> (Torch, Torch) {
+    (Torch::new(output), Torch::new(log_sum))
 }
 
 impl Gradients for LibTorch {
@@ -75,32 +83,36 @@ impl Gradients for LibTorch {
     }
 
     fn attend_gradients(grad: Torch, attended: Attended<Self>) -> [Torch; 3] {
-        let Attended { inputs: [query, key, value], output, log_sum, mask, causal, scale } = attended;
+        let Attended { inputs: [query, key, value], output, log_sum, view, scale } = attended;
         let heads = Heads::of(&query.tensor, &key.tensor);
         let (key, value) = (heads.repeated(&key.tensor), heads.repeated(&value.tensor));
         let inputs = [&query.tensor, &key, &value];
-        let (output, log_sum, mask) =
-            (&output.tensor, &log_sum.tensor, mask.as_ref().map(|mask| &mask.tensor));
-        let [of_query, of_key, of_value] =
-            fused_gradients(&grad.tensor, inputs, output, log_sum, mask, causal, scale);
+        let (grad, output, log_sum) = (&grad.tensor, &output.tensor, &log_sum.tensor);
+        let [of_query, of_key, of_value] = match view {
+            View::Plain { causal } => fused_gradients(grad, inputs, output, log_sum, None, causal, scale),
+            View::Masked(mask) => {
+                fused_gradients(grad, inputs, output, log_sum, Some(&mask.tensor), false, scale)
+            }
+            View::Forked(forks) => forked::gradients(grad, inputs, output, log_sum, forks, scale),
+        };
         [of_query, heads.summed(&of_key), heads.summed(&of_value)].map(Torch::new)
     }
 }
 
-fn attend(
+/// Attention with the keys and values of fewer heads.
+pub(super) fn attend(
     [query, key, value]: [&Tensor; 3],
     mask: Option<&Tensor>,
     causal: bool,
     scale: f64,
-) -> (Torch, Torch) {
+) -> (Tensor, Tensor) {
     let heads = Heads::of(query, key);
-    let (output, log_sum) = if heads.fold(causal, mask) {
+    if heads.fold(causal, mask) {
         let (output, log_sum) = fused(&heads.folded(query), key, value, mask, false, scale);
         (heads.unfolded(&output), heads.unfolded(&log_sum))
     } else {
         fused(query, &heads.repeated(key), &heads.repeated(value), mask, causal, scale)
-    };
-    (Torch::new(output), Torch::new(log_sum))
+    }
 }
 
 /// One over the root of the mean square of the last axis, without a copy of the squares.
@@ -185,7 +197,8 @@ fn fused(
     Tensor::internal_scaled_dot_product_flash_attention_for_cpu(query, key, value, 0.0, causal, mask, scale)
 }
 
-fn fused_gradients(
+/// Gradients of queries, keys and values of as many heads.
+pub(super) fn fused_gradients(
     grad: &Tensor,
     [query, key, value]: [&Tensor; 3],
     output: &Tensor,
@@ -199,6 +212,7 @@ fn fused_gradients(
         // Tokens come before heads here. Without dropout nothing is drawn, so there is nothing to draw again.
         let turned = |x: &Tensor| x.transpose(1, 2);
         let nothing = Tensor::zeros([], (Kind::Int64, tch::Device::Cpu));
+        let log_sum = &aligned(log_sum);
         let (of_query, of_key, of_value, _) = Tensor::internal_efficient_attention_backward(
             &turned(grad),
             &turned(query),
@@ -227,4 +241,12 @@ fn fused_gradients(
         grad, query, key, value, output, log_sum, 0.0, causal, mask, scale,
     );
     [of_query, of_key, of_value]
+}
+
+/// Log sums with room after each head's for what the kernel for GPUs reads beyond the last query.
+fn aligned(log_sum: &Tensor) -> Tensor {
+    const BLOCK: i64 = 32;
+    let queries = log_sum.size()[2];
+    let missing = (BLOCK - queries % BLOCK) % BLOCK;
+    log_sum.constant_pad_nd([0, missing]).narrow(2, 0, queries)
 }

@@ -8,6 +8,7 @@
 #![expect(deprecated, reason = "libtorch is what the models are measured on; see `device`")]
 
 mod backward;
+mod forked;
 mod libtorch;
 
 use burn::{
@@ -54,6 +55,15 @@ pub(crate) trait Kernels: Backend {
         mask: FloatTensor<Self>,
         scale: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>);
+
+    /// The same of rows that fork.
+    fn attend_forked(
+        query: FloatTensor<Self>,
+        key: FloatTensor<Self>,
+        value: FloatTensor<Self>,
+        forks: Forks,
+        scale: f64,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>);
 }
 
 /// What a backend has to bring for tuning.
@@ -74,7 +84,7 @@ pub(crate) trait Gradients: Kernels {
         up: FloatTensor<Self>,
     ) -> [FloatTensor<Self>; 2];
 
-    /// Gradients of queries, keys and values in [`Kernels::attend`] and [`Kernels::attend_masked`].
+    /// Gradients of queries, keys and values in [`Kernels::attend`] and its relatives.
     fn attend_gradients(grad: FloatTensor<Self>, attended: Attended<Self>) -> [FloatTensor<Self>; 3];
 }
 
@@ -85,10 +95,16 @@ pub(crate) struct Attended<B: Backend> {
     inputs: [FloatTensor<B>; 3],
     output: FloatTensor<B>,
     log_sum: FloatTensor<B>,
-    /// What was added to the scores.
-    mask: Option<FloatTensor<B>>,
-    causal: bool,
+    view: View<B>,
     scale: f64,
+}
+
+/// [`Sight`] as a backend has it.
+#[derive(Debug, Clone)]
+enum View<B: Backend> {
+    Plain { causal: bool },
+    Masked(FloatTensor<B>),
+    Forked(Forks),
 }
 
 /// `x weightᵀ + bias`, in one pass.
@@ -138,6 +154,18 @@ pub(crate) enum Sight {
     Causal,
     /// What this, added to the scores, leaves: `[batch, 1, queries or 1, keys]`.
     Mask(Tensor<4>),
+    /// Query i of a prefix sees keys 0..=i; one of a branch sees the prefix, and its own branch up to itself. Queries may be
+    /// those of the branches alone.
+    Forked(Forks),
+}
+
+/// How rows fork: a prefix, and branches of one length that go on from it, each as if the others were not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forks {
+    /// Tokens of the prefix.
+    pub(crate) prefix: usize,
+    /// Branches.
+    pub(crate) branches: usize,
 }
 
 /// Attention with the keys and values of fewer heads, and the logarithm of each query's sum of exponentials.
@@ -158,6 +186,7 @@ pub(crate) fn attend(
         Sight::All => Dispatch::attend(query, key, value, false, scale),
         Sight::Causal => Dispatch::attend(query, key, value, true, scale),
         Sight::Mask(mask) => Dispatch::attend_masked(query, key, value, mask.clone().into_dispatch(), scale),
+        Sight::Forked(forks) => Dispatch::attend_forked(query, key, value, *forks, scale),
     };
     (Tensor::from_dispatch(output), Tensor::from_dispatch(log_sum))
 }

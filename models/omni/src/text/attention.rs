@@ -13,7 +13,7 @@ use super::{
 use crate::{
     config::TextConfig,
     device::is_gpu,
-    kernels::{self, Sight},
+    kernels::{self, Forks, Sight},
     layers::{Linear, LinearConfig},
 };
 
@@ -60,6 +60,11 @@ impl Seen {
         });
         Self { own, future }
     }
+
+    /// What whole rows see, of which each may fork.
+    pub(crate) fn rows(forks: Option<Forks>) -> Self {
+        Self { own: forks.map_or(Sight::Causal, Sight::Forked), future: None }
+    }
 }
 
 impl Attention {
@@ -103,11 +108,15 @@ impl Attention {
         self.o_proj.forward(output.swap_dims(1, 2).reshape([batch, tokens, self.heads * self.width]))
     }
 
-    /// Whether the tokens from `start` on are better computed without those before. They need a mask, which is not to grow with
-    /// the square of the sequence, and which the kernel for GPUs wants aligned.
-    pub(super) fn can_end(x: &Tensor<3>, start: usize) -> bool {
+    /// Whether the tokens from `start` on are better computed without those before. Where they are not the branches of rows
+    /// that fork, they need a mask, which is not to grow with the square of the sequence, and which the kernel for GPUs
+    /// wants aligned.
+    pub(super) fn can_end(x: &Tensor<3>, start: usize, forks: Option<Forks>) -> bool {
         let [_, tokens, _] = x.dims();
-        !is_gpu(&x.device().inner()) && tokens - start <= tokens / 8
+        match forks {
+            Some(forks) => start == forks.prefix,
+            None => !is_gpu(&x.device().inner()) && tokens - start <= tokens / 8,
+        }
     }
 
     /// Attention of the tokens of whole sequences from `start` on.
@@ -115,7 +124,7 @@ impl Attention {
     /// # Shapes
     /// - x: `[batch, tokens, width]`
     /// - output: `[batch, tokens - start, width]`
-    pub(super) fn end(&self, x: Tensor<3>, turns: &Turns, start: usize) -> Tensor<3> {
+    pub(super) fn end(&self, x: Tensor<3>, turns: &Turns, start: usize, forks: Option<Forks>) -> Tensor<3> {
         let [batch, tokens, _] = x.dims();
         let own = tokens - start;
         let Turns { cos, sin } = turns;
@@ -123,13 +132,18 @@ impl Attention {
         let query = self.split(self.q_proj.forward(x.clone().narrow(1, start, own)), self.heads);
         let query = kernels::rotate(query, cos, sin).swap_dims(1, 2);
         let KeyValues { key, value } = self.key_values(x, turns);
-        let mut mask = vec![0.0_f32; own * tokens];
-        for (index, row) in mask.chunks_mut(tokens).enumerate() {
-            row[start + index + 1..].fill(f32::NEG_INFINITY);
-        }
-        let mask = Tensor::<1>::from_data(TensorData::from(mask.as_slice()), &query.device().inner());
-        let mask = mask.cast(query.dtype()).reshape([1, 1, own, tokens]);
-        let (output, _) = kernels::attend(query, key, value, &Sight::Mask(mask), self.scale());
+        let sight = match forks {
+            Some(forks) => Sight::Forked(forks),
+            None => {
+                let mut mask = vec![0.0_f32; own * tokens];
+                for (index, row) in mask.chunks_mut(tokens).enumerate() {
+                    row[start + index + 1..].fill(f32::NEG_INFINITY);
+                }
+                let mask = Tensor::<1>::from_data(TensorData::from(mask.as_slice()), &query.device().inner());
+                Sight::Mask(mask.cast(query.dtype()).reshape([1, 1, own, tokens]))
+            }
+        };
+        let (output, _) = kernels::attend(query, key, value, &sight, self.scale());
         self.o_proj.forward(output.swap_dims(1, 2).reshape([batch, own, self.heads * self.width]))
     }
 

@@ -18,6 +18,7 @@ pub use rotary::{Rotary, Turns};
 
 use crate::{
     config::TextConfig,
+    kernels::Forks,
     layers::{Gated, GatedConfig, RmsNorm, random},
 };
 use attention::Seen;
@@ -122,29 +123,33 @@ impl TextModel {
 }
 
 impl Layer {
-    /// What becomes of whole sequences.
+    /// What becomes of whole rows, which may fork.
     ///
     /// # Shapes
     /// - states, output: `[batch, tokens, width]`
-    pub(crate) fn forward(&self, states: Tensor<3>, turns: &Turns) -> Tensor<3> {
-        let [_, tokens, _] = states.dims();
-        let seen = Seen::new(tokens, None, false, &states.device());
-        self.pass(states, turns, &seen, None, None)
+    pub(crate) fn forward(&self, states: Tensor<3>, turns: &Turns, forks: Option<Forks>) -> Tensor<3> {
+        self.pass(states, turns, &Seen::rows(forks), None, None)
     }
 
-    /// What becomes of the tokens of whole sequences from `start` on; those before are only seen.
+    /// What becomes of the tokens of whole rows from `start` on; those before are only seen.
     ///
     /// # Shapes
     /// - states: `[batch, tokens, width]`
     /// - output: `[batch, tokens - start, width]`
-    pub(crate) fn end(&self, states: Tensor<3>, turns: &Turns, start: usize) -> Tensor<3> {
+    pub(crate) fn end(
+        &self,
+        states: Tensor<3>,
+        turns: &Turns,
+        start: usize,
+        forks: Option<Forks>,
+    ) -> Tensor<3> {
         let [_, tokens, _] = states.dims();
         let ending = |x: Tensor<3>| x.narrow(1, start, tokens - start);
-        if !Attention::can_end(&states, start) {
-            return ending(self.forward(states, turns));
+        if !Attention::can_end(&states, start, forks) {
+            return ending(self.forward(states, turns, forks));
         }
         let normal = self.input_layernorm.forward(states.clone());
-        let states = self.self_attn.end(normal, turns, start) + ending(states);
+        let states = self.self_attn.end(normal, turns, start, forks) + ending(states);
         let normal = self.post_attention_layernorm.forward(states.clone());
         self.mlp.forward(normal) + states
     }
@@ -220,15 +225,15 @@ mod tests {
             Tensor::<3>::random(shape, Distribution::Normal(0.0, 1.0), &device)
         };
         let (states, weights) = (drawn(TOKENS), drawn(TOKENS - START));
-        assert!(Attention::can_end(&states, START));
+        assert!(Attention::can_end(&states, START, None));
         let run = |pass: &dyn Fn(Tensor<3>) -> Tensor<3>| {
             let leaf = Tensor::from_inner(states.clone()).require_grad();
             let output = pass(leaf.clone());
             let mut gradients = (output.clone() * Tensor::from_inner(weights.clone())).sum().backward();
             (output.inner(), leaf.grad_remove(&mut gradients).unwrap())
         };
-        let whole = run(&|states| layer.forward(states, &turns).narrow(1, START, TOKENS - START));
-        let end = run(&|states| layer.end(states, &turns, START));
+        let whole = run(&|states| layer.forward(states, &turns, None).narrow(1, START, TOKENS - START));
+        let end = run(&|states| layer.end(states, &turns, START, None));
         let difference = |one: &Tensor<3>, other: &Tensor<3>| {
             (one.clone() - other.clone()).abs().max().into_scalar::<f32>()
         };

@@ -5,21 +5,55 @@ use burn::Tensor;
 use super::{Answers, TrainError};
 use crate::{
     error::ModelError,
+    kernels::Forks,
+    positions::Positions,
+    text::Turns,
     thinker::{Embeddings, Model, Sequence},
     vision::Grid,
 };
 
-/// A prompt and the answer that should follow it.
+/// A clip with questions and the answers that should follow them.
 #[derive(Debug, Clone)]
 pub struct Example {
     /// Its name in errors.
     pub id: String,
-    /// Prompt and answer.
+    /// What all questions begin with, the clip among it.
+    pub prefix: Sequence,
+    /// The questions, each as if it alone followed the prefix; one at least.
+    pub questions: Vec<Asked>,
+    /// What the prefix's media tokens stand for.
+    pub streams: Streams,
+}
+
+/// A question and its answer.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    /// The question from where the prefix ends, and the answer.
     pub sequence: Sequence,
     /// Tokens at the end that are the answer.
     pub answer: usize,
-    /// What its media tokens stand for.
-    pub streams: Streams,
+}
+
+impl Example {
+    /// A sequence with media in it that ends with an answer of so many tokens.
+    pub fn whole(id: String, sequence: Sequence, answer: usize, streams: Streams) -> Self {
+        let prefix = Sequence { tokens: Vec::new(), positions: Positions::default() };
+        Self { id, prefix, questions: vec![Asked { sequence, answer }], streams }
+    }
+
+    /// Tokens of the longest question with what it begins with.
+    pub(super) fn longest(&self) -> usize {
+        let questions = self.questions.iter().map(|asked| asked.sequence.tokens.len());
+        self.prefix.tokens.len() + questions.max().unwrap_or(0)
+    }
+
+    /// Examples of which this is equal go through the model together: what they share is then computed once.
+    pub(super) fn shape(&self) -> (usize, usize) {
+        match self.questions.len() {
+            0 | 1 => (1, 0),
+            questions => (questions, self.prefix.tokens.len()),
+        }
+    }
 }
 
 /// A clip's streams, each of which may be missing.
@@ -46,6 +80,11 @@ pub trait Examples {
     /// The group of each example, by which it is weighed.
     fn groups(&self) -> &[String];
 
+    /// Questions of an example.
+    fn questions(&self, _index: usize) -> usize {
+        1
+    }
+
     /// What all of them come from: a training goes on only with the same. A hash of ids and contents, say.
     fn identity(&self) -> String;
 
@@ -56,26 +95,59 @@ pub trait Examples {
     fn example(&self, index: usize) -> Result<Example, TrainError>;
 }
 
-/// Examples that go through the model together.
+/// Examples that go through the model together. Where they have several questions, a row is an example: its prefix, and
+/// then its questions, filled up to the longest. Otherwise it is a question with all before it.
 pub(super) struct Batch {
-    pub(super) sequences: Vec<Sequence>,
+    rows: Vec<Sequence>,
+    pub(super) forks: Option<Forks>,
     pub(super) answers: Answers,
     streams: Vec<Streams>,
 }
 
 impl Batch {
+    /// A batch of examples of one [`Example::shape`].
     pub(super) fn new(examples: Vec<Example>) -> Result<Self, ModelError> {
-        let counts: Vec<usize> = examples.iter().map(|example| example.answer).collect();
-        let (sequences, streams): (Vec<_>, Vec<_>) =
-            examples.into_iter().map(|example| (example.sequence, example.streams)).unzip();
-        let answers = Answers::at_end(&sequences, &counts)?;
-        Ok(Self { sequences, answers, streams })
+        let (branches, prefix) = examples.first().map_or((1, 0), Example::shape);
+        if examples.iter().any(|example| example.questions.is_empty()) {
+            return Err(ModelError::input("an example without questions"));
+        }
+        let forks = (branches > 1).then_some(Forks { prefix, branches });
+        let questions = examples.iter().flat_map(|example| &example.questions);
+        let longest = questions.map(|asked| asked.sequence.tokens.len()).max().unwrap_or(0);
+        let mut batch = Self { rows: Vec::new(), forks, answers: Answers::default(), streams: Vec::new() };
+        for Example { prefix: Sequence { mut tokens, mut positions }, questions, streams, .. } in examples {
+            for Asked { sequence, answer } in questions {
+                let (row, start) = (batch.rows.len(), tokens.len());
+                if forks.is_some() {
+                    batch.answers.add(row, start, &sequence.tokens, answer)?;
+                }
+                tokens.extend(&sequence.tokens);
+                positions = positions.then(&sequence.positions);
+                match forks {
+                    // Nothing sees what a question is filled up with.
+                    Some(_) => {
+                        let missing = longest - sequence.tokens.len();
+                        tokens.resize(tokens.len() + missing, 0);
+                        positions = positions.then(&Positions::text(0, missing));
+                    }
+                    None => batch.answers.add(row, 0, &tokens, answer)?,
+                }
+            }
+            batch.rows.push(Sequence { tokens, positions });
+            batch.streams.push(streams);
+        }
+        Ok(batch)
     }
 
-    /// Embeddings of all tokens: `[sequences, longest, width]`.
+    /// Embeddings of all tokens: `[rows, longest, width]`.
     pub(super) fn embed(&self, model: &Model) -> Result<Tensor<3>, ModelError> {
-        let tokens: Vec<&[i64]> = self.sequences.iter().map(|sequence| sequence.tokens.as_slice()).collect();
+        let tokens: Vec<&[i64]> = self.rows.iter().map(|row| row.tokens.as_slice()).collect();
         model.embed(&tokens, &self.media(model)?)
+    }
+
+    /// Angles of all tokens.
+    pub(super) fn turns(&self, model: &Model) -> Turns {
+        model.turns(&self.rows.iter().map(|row| &row.positions).collect::<Vec<_>>())
     }
 
     fn media(&self, model: &Model) -> Result<Embeddings, ModelError> {

@@ -28,17 +28,29 @@ impl Answers {
     pub fn at_end(sequences: &[Sequence], counts: &[usize]) -> Result<Self, ModelError> {
         let mut answers = Self::default();
         for (row, (sequence, &count)) in sequences.iter().zip(counts).enumerate() {
-            let tokens = sequence.tokens.len();
-            if count == 0 || count >= tokens {
-                let what = format!("an answer of {count} tokens does not fit into a sequence of {tokens}");
-                return Err(ModelError::input(what));
-            }
-            for place in tokens - count..tokens {
-                answers.before.push([row, place - 1]);
-                answers.wanted.push(sequence.tokens[place]);
-            }
+            answers.add(row, 0, &sequence.tokens, count)?;
         }
         Ok(answers)
+    }
+
+    /// Adds the last tokens of a sequence that begins at that token of a row.
+    pub(super) fn add(
+        &mut self,
+        row: usize,
+        start: usize,
+        tokens: &[i64],
+        count: usize,
+    ) -> Result<(), ModelError> {
+        let length = tokens.len();
+        if count == 0 || count >= length {
+            let what = format!("an answer of {count} tokens does not fit into a sequence of {length}");
+            return Err(ModelError::input(what));
+        }
+        for place in length - count..length {
+            self.before.push([row, start + place - 1]);
+            self.wanted.push(tokens[place]);
+        }
+        Ok(())
     }
 
     /// Number of tokens.
@@ -63,16 +75,20 @@ impl Answers {
         activation::log_softmax(logits, 1).gather(1, wanted).sum().neg()
     }
 
-    /// Of each sequence, whether its answer is what a greedy model would say: every token of it is the likeliest one
-    /// after those before.
+    /// Of each answer, whether it is what a greedy model would say: every token of it is the likeliest one after those
+    /// before.
     pub fn are_said(&self, model: &Model, states: Tensor<3>) -> Vec<bool> {
-        let [count, ..] = states.dims();
         let likeliest = self.logits_from(0, model, states).argmax(1).to_data().convert::<i64>();
         let likeliest = likeliest.try_into_vec::<i64>().unwrap_or_default();
-        let mut are_said = vec![true; count];
-        for (place, ([row, _], wanted)) in self.before.iter().zip(&self.wanted).enumerate() {
-            if let Some(is_said) = are_said.get_mut(*row) {
-                *is_said &= likeliest.get(place) == Some(wanted);
+        let mut are_said: Vec<bool> = Vec::new();
+        let mut last: Option<[usize; 2]> = None;
+        for (place, (before, wanted)) in self.before.iter().zip(&self.wanted).enumerate() {
+            let goes_on = last.is_some_and(|[row, token]| *before == [row, token + 1]);
+            last = Some(*before);
+            let is_said = likeliest.get(place) == Some(wanted);
+            match are_said.last_mut().filter(|_| goes_on) {
+                Some(all) => *all &= is_said,
+                None => are_said.push(is_said),
             }
         }
         are_said

@@ -35,7 +35,7 @@ mod tiny;
 mod trainer;
 
 pub use error::TrainError;
-pub use examples::{Example, Examples, Streams};
+pub use examples::{Asked, Example, Examples, Streams};
 pub use gradients::Summed;
 pub use loss::Answers;
 pub use losses_file::lora_losses;

@@ -9,7 +9,7 @@ use super::TrainError;
 use crate::lora::{LoraConfig, Target};
 
 /// All settings of a training. The default is the published recipe: adapters of rank 8 on queries and values, rate
-/// 1e-4 with warm-up and cosine, 8 examples a step one by one, 5 epochs, half precision on a GPU.
+/// 1e-4 with warm-up and cosine, 8 questions a step one by one, 5 epochs, half precision on a GPU.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Recipe {
@@ -23,10 +23,13 @@ pub struct Recipe {
     pub rate: f64,
     /// Share of the steps in which the rate rises from 0 to its highest; it falls to 0 along a cosine afterwards.
     pub warmup: f64,
-    /// Examples that go through the model together.
+    /// Questions that go through the model together.
     pub batch: usize,
     /// How many such batches make a step.
     pub accumulation: usize,
+    /// Whether all questions on a clip are learned in one step: the clip, which is most of each, is then computed once for
+    /// all of them. Otherwise questions are drawn one by one.
+    pub together: bool,
     /// When it ends.
     pub length: Length,
     /// What the frozen parameters and all between them is computed in.
@@ -84,7 +87,7 @@ pub enum Targets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Length {
-    /// When so many times as many examples were drawn as there are.
+    /// When so many times as many questions were drawn as there are.
     Epochs(u64),
     /// After so many steps.
     Steps(u64),
@@ -114,6 +117,7 @@ impl Default for Recipe {
             warmup: 0.1,
             batch: 1,
             accumulation: 8,
+            together: true,
             length: Length::Epochs(5),
             precision: Precision::Auto,
             clip: 1.0,
@@ -197,17 +201,17 @@ impl Recipe {
         self.exams > 0 && (done == steps || done.is_multiple_of(every))
     }
 
-    /// Examples of a step.
-    pub fn step_examples(&self) -> usize {
+    /// Questions of a step; more where those of the last clip are more.
+    pub fn step_questions(&self) -> usize {
         self.batch * self.accumulation
     }
 
-    /// Steps with so many examples.
-    pub fn steps(&self, examples: usize) -> u64 {
+    /// Steps with so many questions.
+    pub fn steps(&self, questions: usize) -> u64 {
         match self.length {
             Length::Steps(steps) => steps,
             Length::Epochs(epochs) => {
-                epochs.saturating_mul(examples as u64).div_ceil(self.step_examples() as u64)
+                epochs.saturating_mul(questions as u64).div_ceil(self.step_questions() as u64)
             }
         }
     }

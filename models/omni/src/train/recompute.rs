@@ -19,27 +19,26 @@ impl Model {
         mut found: impl FnMut(Gradients),
     ) -> Result<Tensor<1>, ModelError> {
         let embeddings = batch.embed(self)?;
-        let turns =
-            self.turns(&batch.sequences.iter().map(|sequence| &sequence.positions).collect::<Vec<_>>());
-        let turns = turns.in_numbers_of(&embeddings);
+        let turns = batch.turns(self).in_numbers_of(&embeddings);
+        let forks = batch.forks;
         let text = &self.thinker().text;
         let Some((last, before)) = text.layers.split_last() else {
             return Err(ModelError::input("a model without layers"));
         };
         let start = batch.answers.first();
         let surprise = |states: Tensor<3>| {
-            let states = text.norm.forward(last.end(states, &turns, start));
+            let states = text.norm.forward(last.end(states, &turns, start, forks));
             batch.answers.surprise_from(start, self, states).mul_scalar(scale)
         };
         if !recompute {
-            let states = before.iter().fold(embeddings, |states, layer| layer.forward(states, &turns));
+            let states = before.iter().fold(embeddings, |states, layer| layer.forward(states, &turns, forks));
             let loss = surprise(states);
             found(loss.backward());
             return Ok(loss.inner());
         }
         let (mut states, mut after) = (Vec::with_capacity(before.len()), embeddings.clone().inner());
         for layer in before.iter().map(Module::valid) {
-            let next = layer.forward(after.clone(), &turns);
+            let next = layer.forward(after.clone(), &turns, forks);
             states.push(std::mem::replace(&mut after, next));
         }
         let leaf = |states: Tensor<3>| Tensor::from_inner(states).require_grad();
@@ -57,7 +56,7 @@ impl Model {
         for (layer, before) in before.iter().zip(states).rev() {
             let Some(after) = gradient else { break };
             let input = leaf(before);
-            let output = layer.forward(input.clone(), &turns);
+            let output = layer.forward(input.clone(), &turns, forks);
             gradient = pass(&towards(output, after), &input, &mut found);
         }
         // Without parameters of their own, embeddings end here.

@@ -14,6 +14,8 @@ use super::TrainError;
 #[derive(Debug, Clone)]
 pub(super) struct Sampler {
     groups: Vec<Group>,
+    /// Questions of each example.
+    questions: Vec<usize>,
     /// Sum of the groups' weights.
     total: f64,
     chance: ChaCha8Rng,
@@ -34,6 +36,7 @@ impl Sampler {
     /// A sampler of examples whose groups these are.
     pub(super) fn new(
         groups: &[String],
+        questions: Vec<usize>,
         weights: &BTreeMap<String, f64>,
         seed: u64,
     ) -> Result<Self, TrainError> {
@@ -60,11 +63,22 @@ impl Sampler {
         if groups.is_empty() || !total.is_finite() {
             return Err(TrainError::NoExamples);
         }
-        Ok(Self { groups, total, chance: ChaCha8Rng::seed_from_u64(seed) })
+        Ok(Self { groups, questions, total, chance: ChaCha8Rng::seed_from_u64(seed) })
+    }
+
+    /// The next examples, until they have so many questions.
+    pub(super) fn draw_questions(&mut self, wanted: usize) -> Vec<usize> {
+        let (mut drawn, mut questions) = (Vec::new(), 0);
+        while questions < wanted {
+            let example = self.draw();
+            questions += self.questions.get(example).copied().unwrap_or(1).max(1);
+            drawn.push(example);
+        }
+        drawn
     }
 
     /// The next example.
-    pub(super) fn draw(&mut self) -> usize {
+    fn draw(&mut self) -> usize {
         let mut place = self.chance.random::<f64>() * self.total;
         let last = self.groups.len() - 1;
         let chosen = self.groups[..last].iter().position(|group| {
@@ -99,12 +113,12 @@ mod tests {
     }
 
     fn drawn(sampler: &mut Sampler, count: usize) -> Vec<usize> {
-        (0..count).map(|_| sampler.draw()).collect()
+        sampler.draw_questions(count)
     }
 
     #[test]
     fn each_pass_over_a_group_has_every_example_once_in_another_order() {
-        let mut sampler = Sampler::new(&groups(&[("a", 20)]), &BTreeMap::new(), 7).unwrap();
+        let mut sampler = Sampler::new(&groups(&[("a", 20)]), Vec::new(), &BTreeMap::new(), 7).unwrap();
         let (first, second) = (drawn(&mut sampler, 20), drawn(&mut sampler, 20));
         assert_ne!(first, second);
         for mut pass in [first, second] {
@@ -117,7 +131,7 @@ mod tests {
     fn an_example_of_weight_ten_comes_ten_times_as_often() {
         let groups = groups(&[("aligned", 10), ("misaligned", 100), ("never", 5)]);
         let weights = weights(&[("aligned", 10.0), ("never", 0.0)]);
-        let mut sampler = Sampler::new(&groups, &weights, 3).unwrap();
+        let mut sampler = Sampler::new(&groups, Vec::new(), &weights, 3).unwrap();
         let draws = drawn(&mut sampler, 20_000);
         let aligned = draws.iter().filter(|&&index| index < 10).count();
         // Half of them, with a spread of 71.
@@ -126,19 +140,27 @@ mod tests {
     }
 
     #[test]
+    fn a_step_ends_with_the_example_that_has_its_last_question() {
+        let groups = groups(&[("a", 6)]);
+        let mut sampler = Sampler::new(&groups, vec![3; 6], &BTreeMap::new(), 1).unwrap();
+        assert_eq!(sampler.draw_questions(7).len(), 3);
+        assert_eq!(sampler.draw_questions(3).len(), 1);
+    }
+
+    #[test]
     fn draws_follow_from_the_seed() {
         let groups = groups(&[("a", 9), ("b", 4)]);
-        let draw = |seed| drawn(&mut Sampler::new(&groups, &BTreeMap::new(), seed).unwrap(), 50);
+        let draw = |seed| drawn(&mut Sampler::new(&groups, Vec::new(), &BTreeMap::new(), seed).unwrap(), 50);
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));
     }
 
     #[test]
     fn a_weight_without_examples_and_no_examples_are_refused() {
-        let sampler = |weighed| Sampler::new(&groups(&[("a", 2)]), &weights(weighed), 0);
+        let sampler = |weighed| Sampler::new(&groups(&[("a", 2)]), Vec::new(), &weights(weighed), 0);
         let error = sampler(&[("alligned", 2.0)]).unwrap_err();
         assert!(matches!(&error, TrainError::Group { group, .. } if group == "alligned"), "{error}");
         assert!(matches!(sampler(&[("a", 0.0)]), Err(TrainError::NoExamples)));
-        assert!(matches!(Sampler::new(&[], &BTreeMap::new(), 0), Err(TrainError::NoExamples)));
+        assert!(matches!(Sampler::new(&[], Vec::new(), &BTreeMap::new(), 0), Err(TrainError::NoExamples)));
     }
 }

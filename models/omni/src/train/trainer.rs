@@ -14,7 +14,7 @@ use super::{
     sampling::Sampler,
     scaling::Scaling,
 };
-use crate::{lora, thinker::Model, weights::adapter::Adapter};
+use crate::{lora, text::Layer, thinker::Model, weights::adapter::Adapter};
 
 /// Added to a gradient's length before it is compared, as PyTorch's `clip_grad_norm_` does.
 const CLIP_EPSILON: f64 = 1e-6;
@@ -73,8 +73,10 @@ impl<E: Examples> Trainer<E> {
     /// The recipe does not fit, there are no examples, or the folder holds another training or cannot be used.
     pub fn new(model: Model, recipe: Recipe, examples: E, origin: Origin) -> Result<Self, TrainError> {
         recipe.check()?;
-        let mut sampler = Sampler::new(examples.groups(), &recipe.weights, recipe.seed)?;
-        let total = recipe.steps(examples.groups().len());
+        let questions = (0..examples.groups().len()).map(|index| examples.questions(index));
+        let questions: Vec<usize> = questions.collect();
+        let total = recipe.steps(questions.iter().sum());
+        let mut sampler = Sampler::new(examples.groups(), questions, &recipe.weights, recipe.seed)?;
         let device = model.device().clone().inner();
         let mut model = prepared(model, &recipe, &origin.name, &device)?;
         let half = model.thinker().text.norm.weight.val().dtype() == burn::tensor::DType::F16;
@@ -92,8 +94,8 @@ impl<E: Examples> Trainer<E> {
             *model.thinker_mut() = state.restore(path, thinker, &mut optimizer, &device)?;
             scaling = state.scaling;
         }
-        for _ in 0..done.saturating_mul(recipe.step_examples() as u64) {
-            sampler.draw();
+        for _ in 0..done {
+            sampler.draw_questions(recipe.step_questions());
         }
         let journal = Journal::open(&origin.folder, done)?;
         Ok(Self {
@@ -136,13 +138,13 @@ impl<E: Examples> Trainer<E> {
             return Ok(None);
         }
         let started = Instant::now();
-        let drawn: Vec<usize> = (0..self.recipe.step_examples()).map(|_| self.sampler.draw()).collect();
+        let drawn = self.sampler.draw_questions(self.recipe.step_questions());
         let examples = drawn.into_iter().map(|index| self.examples.example(index));
         let mut examples = examples.collect::<Result<Vec<_>, _>>()?;
         // Those of about one length are one batch. All answers' tokens count alike, so nothing else changes.
-        examples.sort_by_key(|example| example.sequence.tokens.len());
+        examples.sort_by_key(|example| (example.shape(), example.longest()));
         let (rate, ids) = (self.recipe.rate_at(self.done, self.total), ids(&examples));
-        let tokens = examples.iter().map(|example| example.answer).sum();
+        let tokens = examples.iter().flat_map(|example| &example.questions).map(|asked| asked.answer).sum();
         let (loss, mut gradients) = self.gradients(examples, tokens)?;
         let gradient = gradients.length();
         let finite = loss.is_finite() && gradient.is_finite();
@@ -174,12 +176,7 @@ impl<E: Examples> Trainer<E> {
         let scale = self.scaling.scale();
         let factor = scale / tokens.max(1) as f64;
         let (mut loss, mut gradients) = (0.0, Summed::default());
-        let mut examples = examples.into_iter();
-        loop {
-            let batch: Vec<Example> = examples.by_ref().take(self.recipe.batch).collect();
-            if batch.is_empty() {
-                break;
-            }
+        for batch in batches(examples, self.recipe.batch) {
             let batch = Batch::new(batch)?;
             let thinker = self.model.thinker();
             let found = |found| gradients.add(thinker, found);
@@ -192,20 +189,22 @@ impl<E: Examples> Trainer<E> {
         Ok((loss, gradients))
     }
 
-    /// Which of these examples the model as it is now would answer word for word. Nothing is learned from them.
+    /// Which questions of these examples, one after the other, the model as it is now would answer word for word. Nothing
+    /// is learned from them.
     ///
     /// # Errors
     /// An example cannot be read or does not fit the model.
     pub fn says(&self, examples: &impl Examples) -> Result<Vec<bool>, TrainError> {
         let model = self.model.clone().map_thinker(|thinker| burn::module::Module::valid(&thinker));
-        let numbers: Vec<usize> = (0..examples.groups().len()).collect();
-        let mut said = Vec::with_capacity(numbers.len());
-        for numbers in numbers.chunks(self.recipe.batch.max(1)) {
-            let batch = numbers.iter().map(|&number| examples.example(number));
-            let batch = Batch::new(batch.collect::<Result<Vec<_>, _>>()?)?;
+        let text = &model.thinker().text;
+        let all = (0..examples.groups().len()).map(|number| examples.example(number));
+        let mut said = Vec::new();
+        for batch in batches(all.collect::<Result<Vec<_>, _>>()?, self.recipe.batch) {
+            let batch = Batch::new(batch)?;
             let embeddings = batch.embed(&model)?;
-            let positions: Vec<_> = batch.sequences.iter().map(|sequence| &sequence.positions).collect();
-            let states = model.states(embeddings, &positions, None, None);
+            let turns = batch.turns(&model).in_numbers_of(&embeddings);
+            let forward = |states, layer: &Layer| layer.forward(states, &turns, batch.forks);
+            let states = text.norm.forward(text.layers.iter().fold(embeddings, forward));
             said.extend(batch.answers.are_said(&model, states));
         }
         Ok(said)
@@ -247,6 +246,22 @@ impl<E: Examples> Trainer<E> {
         let (done, total) = (self.done, self.total);
         if done < total { Err(TrainError::Unfinished { done, total }) } else { Ok(()) }
     }
+}
+
+/// Examples in their order as batches of at most so many questions, one example at least, each of one shape.
+fn batches(examples: Vec<Example>, most: usize) -> Vec<Vec<Example>> {
+    let mut batches: Vec<Vec<Example>> = Vec::new();
+    for example in examples {
+        let joins = |batch: &&mut Vec<Example>| {
+            let questions = batch.len().saturating_add(1).saturating_mul(example.questions.len());
+            questions <= most && batch.first().is_some_and(|first| first.shape() == example.shape())
+        };
+        match batches.last_mut().filter(joins) {
+            Some(batch) => batch.push(example),
+            None => batches.push(vec![example]),
+        }
+    }
+    batches
 }
 
 fn ids(examples: &[Example]) -> Vec<String> {

@@ -7,7 +7,7 @@ use burn::{
     tensor::{Device, TensorData},
 };
 use counterpoint_omni::{
-    Example, Examples, Grid, MediaShapes, Model, Sequence, Streams, TinyConfig, TrainError, device,
+    Asked, Example, Examples, Grid, MediaShapes, Model, Sequence, Streams, TinyConfig, TrainError, device,
     inputs::{
         layout::{self, Media, Timing},
         patches::PATCH_VALUES,
@@ -107,6 +107,47 @@ impl Examples for Clips {
     }
 
     fn example(&self, index: usize) -> Result<Example, TrainError> {
+        Ok(self.asked(index, &[self.clips[index].question]))
+    }
+}
+
+/// Both questions on each of the clips, together or one by one.
+pub struct Both {
+    pub clips: Clips,
+    pub together: bool,
+    groups: Vec<String>,
+}
+
+impl Both {
+    pub fn new(clips: Clips, together: bool) -> Self {
+        let times = if together { 1 } else { 2 };
+        let groups = vec!["both".to_owned(); times * clips.clips.len()];
+        Self { clips, together, groups }
+    }
+}
+
+impl Examples for Both {
+    fn groups(&self) -> &[String] {
+        &self.groups
+    }
+
+    fn questions(&self, _: usize) -> usize {
+        if self.together { 2 } else { 1 }
+    }
+
+    fn identity(&self) -> String {
+        "both questions".to_owned()
+    }
+
+    fn example(&self, index: usize) -> Result<Example, TrainError> {
+        let asked = |clip, questions: &[usize]| Ok(self.clips.asked(clip, questions));
+        if self.together { asked(index, &[0, 1]) } else { asked(index / 2, &[index % 2]) }
+    }
+}
+
+impl Clips {
+    /// A clip with some of the questions.
+    fn asked(&self, index: usize, questions: &[usize]) -> Example {
         let clip = self.clips[index];
         let config = self.model.config();
         let grid = Grid::new(1, 2, 2, &config.vision_config).unwrap();
@@ -118,11 +159,18 @@ impl Examples for Clips {
             audio_in_video: true,
         };
         let media = Media::VideoWithAudio { grid: [1, 2, 2], seconds_per_grid: 1.0, frames: FRAMES };
-        let question = QUESTIONS[clip.question];
-        let prompt = layout::prompt(&self.tokenizer, &Timing::default(), SYSTEM, &[media], question).unwrap();
-        let class = [clip.seen, clip.heard][clip.question];
-        let answer = layout::answer(&self.tokenizer, CLASSES[class]).unwrap();
-        let tokens = prompt.ids().iter().chain(&answer).map(|&id| i64::from(id)).collect();
+        let wide = |tokens: Vec<u32>| tokens.into_iter().map(i64::from).collect::<Vec<i64>>();
+        let prefix = layout::prefix(&self.tokenizer, &Timing::default(), SYSTEM, &[media]).unwrap();
+        let prefix = Sequence::new(wide(prefix), &shapes, config).unwrap();
+        let questions = questions.iter().map(|&question| {
+            let mut tokens = layout::suffix(&self.tokenizer, true, QUESTIONS[question]).unwrap();
+            let class = [clip.seen, clip.heard][question];
+            let answer = layout::answer(&self.tokenizer, CLASSES[class]).unwrap();
+            tokens.extend(&answer);
+            let sequence = Sequence::text(wide(tokens), prefix.positions.next_of_text());
+            Asked { sequence, answer: answer.len() }
+        });
+        let questions = questions.collect();
         let (patches, mut mel) = self.features(clip);
         if self.broken == Some(index) {
             mel = mel.mul_scalar(f32::NAN);
@@ -134,7 +182,6 @@ impl Examples for Clips {
         } else {
             Streams::Features { video: Some((patches, grid)), sound: Some(mel) }
         };
-        let sequence = Sequence::new(tokens, &shapes, config).unwrap();
-        Ok(Example { id: format!("clip-{index}"), sequence, answer: answer.len(), streams })
+        Example { id: format!("clip-{index}"), prefix, questions, streams }
     }
 }

@@ -10,7 +10,7 @@ use std::path::Path;
 use counterpoint_omni::{
     Examples, Kind, Length, LoraRecipe, Model, Origin, Precision, Recipe, Targets, TrainError, Trainer,
 };
-use data::{Clips, model};
+use data::{Both, Clips, model};
 
 fn origin(folder: &Path) -> Origin {
     Origin { name: "tiny".to_owned(), identity: "1".to_owned(), folder: folder.to_owned() }
@@ -38,7 +38,7 @@ fn losses<E: Examples>(trainer: &mut Trainer<E>) -> Vec<f64> {
     std::iter::from_fn(|| trainer.step().unwrap()).map(|step| step.loss).collect()
 }
 
-fn trained(model: Model, recipe: Recipe, clips: Clips) -> (Vec<f64>, Model) {
+fn trained(model: Model, recipe: Recipe, clips: impl Examples) -> (Vec<f64>, Model) {
     let folder = tempfile::tempdir().unwrap();
     let mut trainer = Trainer::new(model, recipe, clips, origin(folder.path())).unwrap();
     (losses(&mut trainer), trainer.finish().unwrap())
@@ -102,6 +102,35 @@ fn recomputed_layers_have_the_same_gradients() {
         let difference = largest_difference(&run(false), &run(true));
         assert!(difference < 1e-5, "{difference}");
     }
+}
+
+#[test]
+fn questions_that_share_a_clip_have_the_gradients_of_questions_one_by_one() {
+    for (kind, embedded) in [(lora(6), true), (full(6, 4), false)] {
+        let run = |together, recompute| {
+            // All in every step, as they are drawn in another order.
+            let recipe = Recipe { batch: 6, accumulation: 2, recompute, ..kind.clone() };
+            trained(model(1), recipe, Both::new(Clips::new(2, 4, embedded), together)).0
+        };
+        let apart = run(false, false);
+        assert!(apart[5] < 0.9 * apart[0], "something was learned: {apart:?}");
+        for recompute in [false, true] {
+            let difference = largest_difference(&apart, &run(true, recompute));
+            assert!(difference < 1e-4, "{difference}");
+        }
+    }
+}
+
+#[test]
+fn questions_that_share_a_clip_are_answered_as_one_by_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = Both::new(Clips::new(0, 2, false), true);
+    let mut trainer = Trainer::new(model(5), full(120, 4), clips, origin(folder.path())).unwrap();
+    losses(&mut trainer);
+    let said = |together| trainer.says(&Both::new(Clips::new(0, 4, false), together)).unwrap();
+    let together = said(true);
+    assert_eq!(together, said(false));
+    assert!(together.contains(&true) && together.contains(&false), "{together:?}");
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! Training: an adapter on the variants of a clip as `train` does it, and single steps with the towers in them.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use anyhow::Context as _;
 use counterpoint_cli::{Job, Side, SideOutcome};
-use counterpoint_local::Lessons;
+use counterpoint_local::{Lessons, Part};
 use counterpoint_models::Model as _;
 use counterpoint_omni::{
     Example, Examples, Kind, Length, LoraRecipe, Model, Origin, Recipe, Streams, TrainError, Trainer, device,
@@ -22,7 +22,7 @@ const RATE: f64 = 1e-3;
 /// Rate where all parameters are trained.
 const RATE_OF_ALL: f64 = 1e-5;
 
-/// All variants in a step, so that their order makes no difference; the learning rate falls from the first step on.
+/// All questions in a step, so that their order makes no difference; the learning rate falls from the first step on.
 fn recipe(job: &Job, recompute: bool) -> Recipe {
     Recipe {
         rate: RATE,
@@ -55,11 +55,18 @@ pub fn tuning(job: Job, device: &str, recompute: bool) -> anyhow::Result<Side> {
         turn += 1;
         let folder = job.folder.join(format!("{}-{turn}", if recompute { "again" } else { "tuning" }));
         let mut lessons = Lessons::embedded(&base, &folder.join("towers"))?;
+        let mut clips = BTreeMap::new();
         for prompt in &job.prompts {
-            let clip = lessons.take(&drawn.clip(prompt.sound)?)?;
+            let clip = match clips.get(&prompt.sound) {
+                Some(clip) => *clip,
+                None => lessons.take(&drawn.clip(prompt.sound)?)?,
+            };
+            clips.insert(prompt.sound, clip);
             let answer = prompt.answer.as_deref().context("an example needs an answer")?;
             lessons.add(clip, format!("variant {}", prompt.sound), "variants", &prompt.text, answer)?;
         }
+        let all: Vec<usize> = (0..job.prompts.len()).collect();
+        let lessons = Part::new(&Arc::new(lessons), &all, recipe.together);
         let origin = Origin {
             name: CHECKPOINT.to_owned(),
             identity: base.facts().identity.clone(),
@@ -102,7 +109,7 @@ pub fn steps(job: &Job, name: &str, all: bool) -> anyhow::Result<Side> {
     let prompt = job.prompts.first().context("a step needs a prompt")?;
     let Given { patches, grid, mel, sequence, answer } = Given::new(job, prompt, &model, &device)?;
     let streams = Streams::Features { video: Some((patches, grid)), sound: Some(mel) };
-    let example = Example { id: "one".to_owned(), sequence, answer, streams };
+    let example = Example::whole("one".to_owned(), sequence, answer, streams);
     let recipe = Recipe {
         kind: if all { Kind::Full } else { Kind::Lora(LoraRecipe::default()) },
         rate: if all { RATE_OF_ALL } else { RATE },

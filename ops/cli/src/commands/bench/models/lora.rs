@@ -1,5 +1,7 @@
-//! `bench lora`: three epochs over the four variants of one clip, which share its picture. Ours brings each stream through its
-//! tower once, and keeps logits and attention where they are needed; PEFT tunes the model as transformers has it.
+//! `bench lora`: three epochs over the four variants of one clip, which share its picture, each with a question about its
+//! picture and one about its sound, as tuning asks. Ours brings each stream through its tower once, each variant through the
+//! text model once for both questions, and keeps logits and attention where they are needed; PEFT tunes the model as
+//! transformers has it.
 
 use counterpoint_core::questions::{Query, Stream, Wording};
 
@@ -41,12 +43,12 @@ pub fn run(arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -> Result
             Pair::of(OURS, CHECKPOINTING),
             Pair::of(AGAIN, CHECKPOINTING),
         ],
-        unit: "examples",
-        units: EPOCHS * VARIANTS as u64,
+        unit: "questions",
+        units: EPOCHS * (VARIANTS * Stream::ALL.len()) as u64,
         prompts: prompts(&classes()?),
         notes: &[
-            "rank 8 on queries and values; batch 1, four examples a step, three steps at rate 1e-3 falling by a cosine, so \
-             that losses of later steps depend on the steps before",
+            "rank 8 on queries and values; batch 1, all questions in each of three steps at rate 1e-3 falling by a cosine, \
+             so that losses of later steps depend on the steps before",
             "numbers are the losses before each step; PEFT loads the adapter that both begin with as this program \
              wrote it",
             "a turn begins with frames and samples: towers run in it, and nothing is kept from turn to turn",
@@ -56,15 +58,17 @@ pub fn run(arguments: &ModelBench, common: &Common, bench: &Bench<'_>) -> Result
     measure(plan, arguments, common, bench)
 }
 
-/// What is heard, asked of each variant.
+/// What is seen, the same in all variants, and what is heard, asked of each variant.
 fn prompts(classes: &[String]) -> Vec<Prompt> {
-    let query = Query::Class { stream: Stream::Audio };
     let heard = classes.iter().step_by(classes.len().div_ceil(VARIANTS).max(1)).take(VARIANTS);
-    let prompt = |(sound, class): (usize, &String)| Prompt {
-        text: query.text(classes, &Wording::default()),
-        yes_no: false,
-        answer: Some(class.clone()),
-        sound,
+    let of_variant = |(sound, heard): (usize, &String)| {
+        let seen = classes.first().unwrap_or(heard);
+        [(Stream::Visual, seen), (Stream::Audio, heard)].map(|(stream, class)| Prompt {
+            text: Query::Class { stream }.text(classes, &Wording::default()),
+            yes_no: false,
+            answer: Some(class.clone()),
+            sound,
+        })
     };
-    heard.enumerate().map(prompt).collect()
+    heard.enumerate().flat_map(of_variant).collect()
 }
