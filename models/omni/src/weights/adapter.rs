@@ -273,11 +273,5 @@ fn pair(file: &Path, module: &str, slots: [Option<View<'_>>; 2], rank: usize) ->
     if b_rank != rank {
         return Err(shape(b, vec![outputs, rank]));
     }
-    for view in [a, b] {
-        if let Some(index) = view.first_not_finite() {
-            let (tensor, file) = (view.name.to_owned(), view.file.to_owned());
-            return Err(WeightsError::NotFinite { tensor, file, index });
-        }
-    }
-    Ok(Pair { a: a.to_f32()?, b: b.to_f32()?, inputs, outputs })
+    Ok(Pair { a: a.to_finite_f32()?, b: b.to_finite_f32()?, inputs, outputs })
 }

@@ -157,16 +157,9 @@ impl Checkpoint {
         Ok(view)
     }
 
-    /// The weights of this name and shape, every number of them finite.
-    pub fn finite(&self, name: &str, shape: &[usize]) -> Result<View<'_>, WeightsError> {
-        let view = self.tensor(name, shape)?;
-        match view.first_not_finite() {
-            Some(index) => {
-                let (tensor, file) = (view.name.to_owned(), view.file.to_owned());
-                Err(WeightsError::NotFinite { tensor, file, index })
-            }
-            None => Ok(view),
-        }
+    /// The weights of this name and shape in single precision, every number of them finite.
+    pub fn finite(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>, WeightsError> {
+        self.tensor(name, shape)?.to_finite_f32()
     }
 
     /// Whether every tensor of a model of these sizes is there in its shape, without reading a number.

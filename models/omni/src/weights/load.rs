@@ -3,9 +3,14 @@
 //! A parameter's path in the model is its tensor's name in [`super::names`], but for the text model, which is `text`
 //! here and `model` there, and the merger's two layers, which are numbered there.
 
+use std::{
+    sync::mpsc::{Receiver, sync_channel},
+    thread,
+};
+
 use burn::{
     Tensor,
-    module::{Module, ModuleMapper, Param},
+    module::{Module, ModuleMapper, ModuleVisitor, Param},
     tensor::{Bytes, DType, TensorData},
 };
 use safetensors::Dtype;
@@ -13,11 +18,60 @@ use safetensors::Dtype;
 use super::{Checkpoint, WeightsError, shard::View};
 use crate::thinker::Thinker;
 
+/// Threads that read at most: each holds a tensor, and memory is soon busier than they are.
+const READERS: usize = 4;
+
+/// A tensor in single precision, or why there is none.
+type Read = Result<Vec<f32>, WeightsError>;
+
 /// A model with the tensors of a checkpoint, each of them there, in its shape and finite.
+///
+/// Threads read, convert and check ahead of the one that fills the model.
 pub(crate) fn load(model: Thinker, checkpoint: &Checkpoint) -> Result<Thinker, WeightsError> {
-    let mut loader = Loader { checkpoint, path: Vec::new(), failed: None };
-    let model = model.map(&mut loader);
-    loader.failed.map_or(Ok(model), Err)
+    let mut wanted = Wanted::default();
+    model.visit(&mut wanted);
+    let wanted = wanted.tensors;
+    let readers = thread::available_parallelism().map_or(1, usize::from).min(READERS);
+    thread::scope(|scope| {
+        // Each reads every so-manieth tensor and hands it over itself, so they come in their order.
+        let queues = (0..readers).map(|first| {
+            let (sender, queue) = sync_channel(0);
+            let mine = wanted.iter().skip(first).step_by(readers);
+            scope.spawn(move || {
+                for (name, shape) in mine {
+                    // Nobody waits for the rest where one of them failed.
+                    if sender.send(checkpoint.finite(name, shape)).is_err() {
+                        return;
+                    }
+                }
+            });
+            queue
+        });
+        let mut loader = Loader { queues: queues.collect(), taken: 0, failed: None };
+        let model = model.map(&mut loader);
+        loader.failed.take().map_or(Ok(model), Err)
+    })
+}
+
+/// Name and shape of every parameter, in their order.
+#[derive(Default)]
+struct Wanted {
+    path: Vec<String>,
+    tensors: Vec<(String, Vec<usize>)>,
+}
+
+impl ModuleVisitor for Wanted {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.tensors.push((name(&self.path), param.lazy_shape().dims::<D>().to_vec()));
+    }
 }
 
 /// The name of the parameter with that path.
@@ -49,35 +103,27 @@ impl View<'_> {
 }
 
 /// Puts tensors in the places of parameters.
-struct Loader<'a> {
-    checkpoint: &'a Checkpoint,
-    path: Vec<String>,
+struct Loader {
+    queues: Vec<Receiver<Read>>,
+    taken: usize,
     failed: Option<WeightsError>,
 }
 
-impl ModuleMapper for Loader<'_> {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
+impl ModuleMapper for Loader {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        if self.failed.is_some() {
-            return param;
-        }
-        let shape = param.lazy_shape().dims::<D>();
-        let data = self.checkpoint.finite(&name(&self.path), &shape).and_then(|view| view.data());
-        match data {
-            Ok(data) => {
-                let id = param.id;
-                let tensor = Tensor::from_data(data.convert::<f32>(), &param.lazy_device());
+        let queue = self.queues.get(self.taken % self.queues.len().max(1));
+        // A reader that gave up has said why.
+        let Some(read) = queue.and_then(|queue| queue.recv().ok()) else { return param };
+        self.taken += 1;
+        match read {
+            Ok(values) => {
+                let (id, shape) = (param.id, param.lazy_shape());
+                let tensor = Tensor::from_data(TensorData::new(values, shape), &param.lazy_device());
                 param.transform_for_load(tensor, id)
             }
             Err(error) => {
                 self.failed = Some(error);
+                self.queues.clear();
                 param
             }
         }

@@ -24,6 +24,8 @@ use super::error::WeightsError;
 const LENGTH: usize = 8;
 /// Longest header that is read, as in the safetensors crate.
 const MOST_HEADER: u64 = 100_000_000;
+/// Numbers that are converted or looked at together.
+const BLOCK: usize = 4096;
 /// Free text about the file.
 const METADATA: &str = "__metadata__";
 
@@ -128,12 +130,57 @@ impl View<'_> {
 
     /// F32, BF16 or F16 as single precision.
     pub fn to_f32(&self) -> Result<Vec<f32>, WeightsError> {
-        match self.dtype {
-            Dtype::F32 => Ok(self.words::<4>().map(f32::from_le_bytes).collect()),
-            Dtype::BF16 => Ok(self.words::<2>().map(|word| bf16::from_le_bytes(word).to_f32()).collect()),
-            Dtype::F16 => Ok(halves(self.bytes)),
-            _ => Err(self.other("F32, BF16 and F16")),
+        self.convert(|_, _| Ok(()))
+    }
+
+    /// The same where none of them is NaN or infinite.
+    pub fn to_finite_f32(&self) -> Result<Vec<f32>, WeightsError> {
+        self.convert(|start, block| {
+            // Without a way out in between, many are looked at together.
+            if block.iter().fold(true, |all, value| all & value.is_finite()) {
+                return Ok(());
+            }
+            let index = start + block.iter().position(|value| !value.is_finite()).unwrap_or(0);
+            Err(WeightsError::NotFinite { tensor: self.name.to_owned(), file: self.file.to_owned(), index })
+        })
+    }
+
+    /// Converts by blocks, and has each looked at, with its place, while it is in the processor's cache.
+    fn convert(
+        &self,
+        look: impl Fn(usize, &[f32]) -> Result<(), WeightsError>,
+    ) -> Result<Vec<f32>, WeightsError> {
+        let size = match self.dtype {
+            Dtype::F32 => size_of::<f32>(),
+            Dtype::BF16 | Dtype::F16 => size_of::<u16>(),
+            _ => return Err(self.other("F32, BF16 and F16")),
+        };
+        let mut values = vec![0.0; self.bytes.len() / size];
+        let mut halves = [f16::ZERO; BLOCK];
+        let blocks = values.chunks_mut(BLOCK).zip(self.bytes.chunks(BLOCK * size));
+        for (number, (block, bytes)) in blocks.enumerate() {
+            match self.dtype {
+                Dtype::F32 => {
+                    for (value, word) in block.iter_mut().zip(bytes.as_chunks().0) {
+                        *value = f32::from_le_bytes(*word);
+                    }
+                }
+                Dtype::BF16 => {
+                    for (value, word) in block.iter_mut().zip(bytes.as_chunks().0) {
+                        *value = bf16::from_le_bytes(*word).to_f32();
+                    }
+                }
+                _ => {
+                    for (half, word) in halves.iter_mut().zip(bytes.as_chunks().0) {
+                        *half = f16::from_le_bytes(*word);
+                    }
+                    // The processor has an instruction for many at once.
+                    halves[..block.len()].convert_to_f32_slice(block);
+                }
+            }
+            look(number * BLOCK, block)?;
         }
+        Ok(values)
     }
 
     /// I64 or I32 as 64 bit.
@@ -142,17 +189,6 @@ impl View<'_> {
             Dtype::I64 => Ok(self.words::<8>().map(i64::from_le_bytes).collect()),
             Dtype::I32 => Ok(self.words::<4>().map(|word| i64::from(i32::from_le_bytes(word))).collect()),
             _ => Err(self.other("I64 and I32")),
-        }
-    }
-
-    /// The first element that is NaN or infinite, of F32, BF16 or F16. Other kinds have none.
-    pub fn first_not_finite(&self) -> Option<usize> {
-        let odd = |word: u16, exponent: u16| word & exponent == exponent;
-        match self.dtype {
-            Dtype::F32 => first(self.bytes, |word| !f32::from_le_bytes(word).is_finite()),
-            Dtype::BF16 => first(self.bytes, |word| odd(u16::from_le_bytes(word), 0x7f80)),
-            Dtype::F16 => first(self.bytes, |word| odd(u16::from_le_bytes(word), 0x7c00)),
-            _ => None,
         }
     }
 
@@ -170,31 +206,6 @@ impl fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {:?} {:?} of {}", self.name, self.dtype, self.shape, self.file.display())
     }
-}
-
-/// The first word that is odd. Whole blocks are judged first, so that the compiler compares many at once.
-fn first<const N: usize>(bytes: &[u8], odd: impl Fn([u8; N]) -> bool) -> Option<usize> {
-    const BLOCK: usize = 4096;
-    let words = bytes.as_chunks::<N>().0;
-    let blocks = words.chunks(BLOCK).enumerate();
-    let mut suspects = blocks.filter(|(_, block)| block.iter().fold(false, |any, &word| any | odd(word)));
-    let (number, block) = suspects.next()?;
-    Some(number * BLOCK + block.iter().position(|&word| odd(word))?)
-}
-
-/// Half precision by blocks, for which the processor has an instruction.
-fn halves(bytes: &[u8]) -> Vec<f32> {
-    const BLOCK: usize = 1024;
-    let words = bytes.as_chunks::<2>().0;
-    let mut values = vec![0.0; words.len()];
-    let mut block = [f16::ZERO; BLOCK];
-    for (out, words) in values.chunks_mut(BLOCK).zip(words.chunks(BLOCK)) {
-        for (half, &word) in block.iter_mut().zip(words) {
-            *half = f16::from_le_bytes(word);
-        }
-        block[..words.len()].convert_to_f32_slice(out);
-    }
-    values
 }
 
 /// What a header says of one tensor.

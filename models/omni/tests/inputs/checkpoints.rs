@@ -106,7 +106,7 @@ fn many_shards_hold_what_one_file_holds() {
         checkpoint.check(&SIZES).unwrap();
         assert_eq!(checkpoint.names().count(), SIZES.tensors().unwrap().len());
         for (name, shape) in SIZES.tensors().unwrap() {
-            let values = checkpoint.finite(&name, &shape).unwrap().to_f32().unwrap();
+            let values = checkpoint.finite(&name, &shape).unwrap();
             assert!(values.iter().enumerate().all(|(at, &value)| value == number(&name, at)), "{name}");
         }
     }
@@ -300,7 +300,11 @@ proptest! {
             let same = |(value, &word): (f32, &u16)| value == exact(word) || value.is_nan() && exact(word).is_nan();
             prop_assert!(view.to_f32().unwrap().into_iter().zip(&words).all(same));
             let first = words.iter().position(|&word| !exact(word).is_finite());
-            prop_assert_eq!(view.first_not_finite(), first);
+            let odd = match view.to_finite_f32() {
+                Err(WeightsError::NotFinite { index, .. }) => Some(index),
+                _ => None,
+            };
+            prop_assert_eq!(odd, first);
         }
     }
 }
