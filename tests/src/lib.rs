@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod chaos;
+pub mod demo;
 pub mod disk;
 pub mod film;
 pub mod hostile;

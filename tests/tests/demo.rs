@@ -9,12 +9,13 @@ use std::{
 };
 
 use counterpoint_core::{
-    corpus::{ClipFormat, Corpus, Fault, ScriptedClip, ToyClass},
-    questions::{Probe, Stream, Wording},
+    corpus::{Fault, ToyClass},
+    questions::Stream,
 };
 use counterpoint_messages::RecipeName;
 use counterpoint_tests::{
     check_report,
+    demo::{judge, losses, with_models},
     out::{Out, assert_adds_up, number},
     program::{Program, Running},
 };
@@ -82,45 +83,6 @@ fn another_seed_makes_another_corpus_and_the_same_seed_the_same() {
     let (first, again, other) = (corpus("first", "1"), corpus("again", "1"), corpus("other", "2"));
     assert!(first == again, "the same bytes under the same names");
     assert!(first.0.is_disjoint(&other.0), "{:?} {:?}", first.0, other.0);
-}
-
-/// Seed and clips of a class of a demo with models, so few that they are drawn in a moment.
-const WITH_MODELS: (u64, u32) = (1, 2);
-
-fn with_models(out: &Path) -> Program {
-    let (seed, clips) = WITH_MODELS;
-    Program::counterpoint(["demo", "--seed", &seed.to_string(), "--clips-per-class", &clips.to_string()])
-        .with(["--out".as_ref(), out])
-}
-
-/// Clips that such a demo is about.
-fn planned() -> Vec<ScriptedClip> {
-    let (seed, clips) = WITH_MODELS;
-    Corpus::plan(seed, clips, ClipFormat::default()).clips
-}
-
-/// Writes down what a judge says of every clip; its name as a model.
-fn judge(folder: &Path, say: impl Fn(&ScriptedClip, Probe) -> &'static str) -> String {
-    let mut lines = String::new();
-    for clip in planned() {
-        for probe in Probe::ALL {
-            let line = json!({
-                "sample": format!("{}_{}/{}", clip.file_stem, clip.segment.start_ms, probe.recipe().as_str()),
-                "question": probe.query(clip.script.picture.name()).text(&[], &Wording::default()),
-                "answer": say(&clip, probe),
-            });
-            lines += &format!("{line}\n");
-        }
-    }
-    let path = folder.join("judge.jsonl");
-    fs::write(&path, lines).unwrap();
-    format!("file:{}", path.display())
-}
-
-/// Lines of the losses of a model that is being taught.
-fn losses(out: &Path, model: &str) -> Vec<String> {
-    let journal = out.join(format!("models/{model}.training/part-1/losses.jsonl"));
-    fs::read_to_string(journal).unwrap_or_default().lines().map(str::to_owned).collect()
 }
 
 /// Interrupts a demo once it teaches a model; what it said.

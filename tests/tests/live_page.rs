@@ -11,6 +11,7 @@ use std::{
 use counterpoint_tests::{
     browser::{Browser, Page},
     check_page,
+    demo::{judge, planned, with_models},
     live_page::LivePage,
     out::{number, rejected_by},
     program::Program,
@@ -131,6 +132,37 @@ fn a_page_that_is_open_while_a_run_goes_on_shows_it_to_its_end_and_its_models() 
     assert_eq!(page.evaluate("window.isTheSamePage").expect("the mark"), true, "it was not loaded again");
     let table = page.evaluate("document.querySelector('.stages-live').isTheSameTable").expect("the mark");
     assert_eq!(table, true, "what stays is not made anew: it may be scrolled or have the focus");
+    live.program.interrupt();
+    live.program.wait().ended_with(0, &[]);
+}
+
+#[test]
+fn beside_a_demo_the_page_shows_its_clips_and_how_its_models_learn() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let live = LivePage::of(&out);
+    let browser = Browser::start().expect("a browser");
+    let page = browser.open(&live.url).expect("a page");
+    is(&page, "not-begun");
+    let judge = judge(folder.path(), |_, _| "Yes");
+    let demo = with_models(&out).env("COUNTERPOINT_PROBER__JUDGE", &judge).start();
+
+    comes(&page, "files found", planned().len() as u64);
+    is(&page, "finished");
+    assert_eq!(row(&page, "prober")[0], row(&page, "decoder")[0], "the judge was asked about every clip");
+    let steps = "(() => { const text = document.getElementById('models').textContent;
+        const told = text.match(/Loss of the base model, not at its end[^]*? over ([\\d,]+) steps/);
+        return told && Number(told[1].replaceAll(',', '')); })()";
+    let learned = || page.evaluate(steps).expect("steps").as_u64().expect("a number");
+    page.wait_until("a model learns", &format!("{steps} > 2")).expect("its loss");
+    let before = learned();
+    page.wait_until("it goes on learning", &format!("{steps} > {before}")).expect("more steps");
+    demo.interrupt();
+    demo.wait().ended_with(130, &["run the same command again to continue"]);
+    assert!(learned() > before, "what was learned stays on the page");
+
+    let facts = check_page(&page, "live-demo").expect("the page passes");
+    assert!(facts.players >= 8, "{} players", facts.players);
     live.program.interrupt();
     live.program.wait().ended_with(0, &[]);
 }
