@@ -128,12 +128,15 @@ fn curves_confusions_judge_and_origins_are_shown() {
     );
     assert!(!told.contains("fewer than half"), "{told}");
     let trainings = texts(&page, ".trainings tbody tr");
-    assert!(trainings[1].contains("1,800 7 1,640 3,280 0.1.0"), "{trainings:?}");
-    assert!(trainings[2].starts_with("tuned from out/models/base c0ffee5be1c0ffee"), "{trainings:?}");
     assert!(
-        texts(&page, ".evaluations tbody tr")[0]
-            .ends_with("5be1c0ffee5be1c0 0a57ab1e0a57ab1e eval 2,000 3,000 1,204,800"),
+        trainings[1].ends_with("1,800 7 da7a5e7da7a5e7da 1,640 3,280 0.1.0 0000000000000000000000000000ba5e"),
+        "{trainings:?}"
     );
+    assert!(trainings[0].ends_with("not recorded"), "{trainings:?}");
+    assert!(trainings[2].starts_with("tuned from out/models/base c0ffee5be1c0ffee"), "{trainings:?}");
+    assert!(texts(&page, ".evaluations tbody tr")[0].ends_with(
+        "5be1c0ffee5be1c0 0a57ab1e0a57ab1e eval 2,000 3,000 1,204,800 00000000000000000000000000000ea1"
+    ),);
 }
 
 #[test]

@@ -1,6 +1,11 @@
 //! `evaluate`: a model asked about the samples of a run, and its answers scored.
 
-use std::{collections::BTreeMap, fs, path::Path, process::ExitCode};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Context as _;
 use counterpoint_actors::{evaluator, evaluator::Inquiry, store::write_atomically};
@@ -183,6 +188,7 @@ impl Told {
             questions: about.questions,
             unanswered: about.unanswered,
             audio_tokens: about.audio_tokens,
+            traces: about.traces,
             warnings: about.warnings,
             rows,
         }
@@ -215,6 +221,9 @@ struct About {
     /// Tokens of sound that the model read; null where it does not tell.
     audio_tokens: Option<u64>,
     cost_usd: Option<f64>,
+    /// Traces of the evaluation, one each time that it was begun; none where nothing is recorded.
+    #[serde(default)]
+    traces: Vec<String>,
     warnings: Vec<String>,
 }
 
@@ -284,7 +293,7 @@ impl<'a> Row<'a> {
 }
 
 /// Writes `answers.jsonl`, `scores.json` and `scores.html`.
-fn write(asked: &Asked, inquiry: &Inquiry, out: &Path) -> anyhow::Result<Told> {
+pub fn write(asked: &Asked, inquiry: &Inquiry, out: &Path) -> anyhow::Result<Told> {
     let mut lines = Vec::new();
     for (question, given) in &asked.collected.answers {
         serde_json::to_writer(&mut lines, &Row::of(question, given))?;
@@ -307,8 +316,9 @@ fn options(question: &str, classes: usize) -> usize {
 }
 
 fn about(asked: &Asked, inquiry: &Inquiry, answers: &[AnswerGiven], scores: &Scores) -> About {
-    let samples: std::collections::BTreeSet<_> = answers.iter().map(|answer| answer.sample).collect();
+    let samples: BTreeSet<_> = answers.iter().map(|answer| answer.sample).collect();
     let told: Vec<u64> = answers.iter().filter_map(|answer| answer.tokens.audio).map(u64::from).collect();
+    let traces: BTreeSet<_> = answers.iter().filter_map(|answer| answer.trace?.recorded()).collect();
     let costs: Vec<f64> = answers.iter().filter_map(|answer| answer.cost_usd).collect();
     let mut warnings = Vec::new();
     for (condition, by_question) in scores {
@@ -337,6 +347,7 @@ fn about(asked: &Asked, inquiry: &Inquiry, answers: &[AnswerGiven], scores: &Sco
         unanswered: asked.collected.open.len() as u64,
         audio_tokens: (!told.is_empty()).then(|| told.iter().sum()),
         cost_usd: (!costs.is_empty()).then(|| costs.iter().sum()),
+        traces: traces.into_iter().collect(),
         warnings,
     }
 }
@@ -353,6 +364,7 @@ fn page(told: &Told) -> ScoresReport {
         ("Tokens of sound", heard),
         ("Identity", about.identity.clone()),
         ("Questions kept as object", about.inquiry.clone()),
+        ("Traces", if about.traces.is_empty() { "not recorded".to_owned() } else { about.traces.join(", ") }),
     ];
     ScoresReport {
         model: about.model.clone(),

@@ -9,16 +9,19 @@ use std::{
     path::Path,
 };
 
+use counterpoint_actors::later;
 use counterpoint_core::{
     questions::Stream,
     scoring::{Pair, paired, read_jsonl},
     suite::QuestionName,
 };
-use counterpoint_messages::{RecipeName, RecordId, TraceParent};
+use counterpoint_log::TopicLog;
+use counterpoint_messages::{Message, RecipeName, RecordId, Topic, TraceParent};
 use counterpoint_models::Trained;
 use counterpoint_pages::report::{
     Change, Conflict, Evaluation, ExamPoint, Given, LossPoint, MAX_CONFLICTS, Models, TrainingFacts,
 };
+use futures::TryStreamExt as _;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 
@@ -27,12 +30,30 @@ use crate::commands::evaluate::Told;
 /// The models that are taught, in the order in which that is done; the last is that of the experiment on classes.
 const TAUGHT: [&str; 3] = ["base", "tuned", "cross-class"];
 
+/// Traces of trainings, by the identities of what came of them.
+pub type Traces = BTreeMap<String, String>;
+
+/// The traces of the trainings on a log.
+pub async fn traces(log: &dyn TopicLog) -> Traces {
+    let mut traces = Traces::new();
+    let mut records = log.scan(Topic::Checkpoints);
+    // Without them the page only says less.
+    while let Ok(Some(record)) = records.try_next().await {
+        if let Ok(Some(Message::CheckpointSaved(saved))) = later::read(&record)
+            && let Some(trace) = saved.trace.and_then(|trace| trace.recorded())
+        {
+            traces.insert(saved.identity, trace);
+        }
+    }
+    traces
+}
+
 /// What the section on models is filled with; nothing where none was taught or asked.
-pub fn models(out: &Path) -> Option<Models> {
+pub fn models(out: &Path, traces: &Traces) -> Option<Models> {
     let mut reader = Reader { out, problems: Vec::new() };
     let before = reader.evaluation("base");
     let after = reader.evaluation("tuned");
-    let trainings: Vec<_> = TAUGHT.iter().filter_map(|name| reader.training(name)).collect();
+    let trainings: Vec<_> = TAUGHT.iter().filter_map(|name| reader.training(name, traces)).collect();
     if before.is_none() && after.is_none() && trainings.is_empty() && reader.problems.is_empty() {
         return None;
     }
@@ -103,12 +124,14 @@ impl Reader<'_> {
         Some((told.reported(), answers))
     }
 
-    fn training(&mut self, name: &str) -> Option<TrainingFacts> {
-        let Facts { trained, course, base, clips, lessons, version } =
+    fn training(&mut self, name: &str, traces: &Traces) -> Option<TrainingFacts> {
+        let Facts { trained, course, base, data_set, clips, lessons, version } =
             self.json(&format!("models/{name}/training.json"))?;
         Some(TrainingFacts {
             name: name.to_owned(),
+            trace: traces.get(&trained.identity).cloned(),
             identity: trained.identity,
+            data_set,
             base,
             recipe: course.parts.iter().map(Part::told).collect(),
             seeds: course.parts.iter().map(|part| part.seed).collect(),
@@ -135,6 +158,7 @@ struct Facts {
     trained: Trained,
     course: Course,
     base: Option<String>,
+    data_set: String,
     clips: u64,
     lessons: u64,
     version: String,
@@ -350,7 +374,7 @@ mod tests {
         let facts = json!({
             "folder": "out/models/base", "model": "out/models/base", "identity": "abc", "steps": 2,
             "losses": "out/models/base/losses.jsonl", "course": {"tiny": {}, "parts": [part]}, "base": null,
-            "clips": 5, "lessons": 10, "version": "0.1.0",
+            "data_set": "da7a", "clips": 5, "lessons": 10, "version": "0.1.0",
         });
         write(out, &format!("models/{name}/training.json"), &facts.to_string());
         let exams = "{\"part\":1,\"step\":0,\"asked\":\"audio\",\"right\":3,\"of\":4}\n";
@@ -362,9 +386,9 @@ mod tests {
     #[test]
     fn a_run_that_no_model_had_to_do_with_has_no_such_section() {
         let out = tempfile::tempdir().unwrap();
-        assert_eq!(models(out.path()), None);
+        assert_eq!(models(out.path(), &Traces::new()), None);
         train(out.path(), "base", &json!("full"));
-        let taught = models(out.path()).unwrap();
+        let taught = models(out.path(), &Traces::new()).unwrap();
         assert_eq!((taught.trainings.len(), taught.before, taught.problems), (1, None, vec![]));
     }
 
@@ -381,7 +405,8 @@ mod tests {
             "judge.json",
             "{\"good\":{\"accepted\":9,\"of\":10},\"planted\":[{\"fault\":\"silent\",\"accepted\":0,\"of\":4}]}",
         );
-        let found = models(out).unwrap();
+        let traces = Traces::from([("abc".to_owned(), "0ba5e".to_owned())]);
+        let found = models(out, &traces).unwrap();
         assert_eq!(found.problems, Vec::<String>::new());
         let strict = |evaluation: &Option<Evaluation>| evaluation.as_ref().unwrap().rows[0].strict;
         assert_eq!((strict(&found.before), strict(&found.after)), (0.2, 0.9));
@@ -399,6 +424,7 @@ mod tests {
             tuned.recipe
         );
         assert_eq!(base.losses.iter().map(|step| step.loss).collect::<Vec<_>>(), [2.5, 1.5]);
+        assert_eq!((base.data_set.as_str(), base.trace.as_deref()), ("da7a", Some("0ba5e")));
         assert_eq!((base.exams.len(), base.exams[0].right, base.exams[0].of), (1, 3, 4));
         let judged = found.judged.unwrap();
         assert_eq!((judged.good.accepted, judged.planted[0].passed.of), (9, 4));
@@ -410,7 +436,7 @@ mod tests {
         let out = out.path();
         evaluate(out, "base", 0);
         let samples = |out: &Path| {
-            let conflicts = models(out).unwrap().conflicts;
+            let conflicts = models(out, &Traces::new()).unwrap().conflicts;
             conflicts.into_iter().map(|row| (row.sample, row.class_seen)).collect::<Vec<_>>()
         };
         let chosen = samples(out);
@@ -419,7 +445,7 @@ mod tests {
         assert_eq!(classes.len(), CLASSES.len());
         evaluate(out, "tuned", 10);
         assert_eq!(samples(out), chosen);
-        let first = &models(out).unwrap().conflicts[0];
+        let first = &models(out, &Traces::new()).unwrap().conflicts[0];
         assert_eq!(first.before, Some(Given { words: Some("Bird".to_owned()), is_right: false }));
         assert_eq!(first.after, Some(Given { words: Some("Cat".to_owned()), is_right: true }));
         assert_eq!(first.trace.as_deref(), Some("00000000000000000000000000000001"));
@@ -437,7 +463,7 @@ mod tests {
         write(out, "models/base/losses.jsonl", "{\"part\":1,\"step\":1,\"loss\":null}\n");
         write(out, "models/cross-class/training.json", "no json");
         fs::create_dir_all(out.join("judge.json")).unwrap();
-        let found = models(out).unwrap();
+        let found = models(out, &Traces::new()).unwrap();
         assert!(found.before.is_some() && found.after.is_none() && found.judged.is_none());
         assert_eq!(found.trainings.len(), 1);
         let told = found.problems.join("\n");

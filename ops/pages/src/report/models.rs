@@ -46,6 +46,8 @@ pub struct Evaluation {
     pub unanswered: u64,
     /// Tokens of sound that the model read; `None` where it does not tell.
     pub audio_tokens: Option<u64>,
+    /// Its traces, one each time that it was begun; none where nothing is recorded.
+    pub traces: Vec<String>,
     /// What is wrong with it, as sentences.
     pub warnings: Vec<String>,
     /// A row a condition and question.
@@ -108,6 +110,10 @@ pub struct TrainingFacts {
     pub seeds: Vec<u64>,
     /// Steps of all parts.
     pub steps: u64,
+    /// Name of the samples that it learned from.
+    pub data_set: String,
+    /// Its trace, where it is recorded.
+    pub trace: Option<String>,
     /// Clips learned from.
     pub clips: u64,
     /// Lessons learned from.

@@ -96,6 +96,8 @@ struct TrainingRow {
     recipe: Vec<String>,
     seeds: String,
     steps: u64,
+    data_set: String,
+    trace: Option<String>,
     clips: u64,
     lessons: u64,
     version: String,
@@ -111,6 +113,7 @@ struct EvaluationRow {
     samples: u64,
     questions: u64,
     audio_tokens: String,
+    traces: Vec<String>,
 }
 
 impl ModelsView {
@@ -294,6 +297,8 @@ fn training(training: &TrainingFacts) -> TrainingRow {
         recipe: training.recipe.clone(),
         seeds: seeds.join(", "),
         steps: training.steps,
+        data_set: short(&training.data_set),
+        trace: training.trace.clone(),
         clips: training.clips,
         lessons: training.lessons,
         version: training.version.clone(),
@@ -310,5 +315,6 @@ fn asked(name: &'static str, evaluation: &Evaluation) -> EvaluationRow {
         samples: evaluation.samples,
         questions: evaluation.questions,
         audio_tokens: evaluation.audio_tokens.map_or_else(|| "not told".to_owned(), count),
+        traces: evaluation.traces.clone(),
     }
 }

@@ -15,6 +15,13 @@ pub struct TraceParent {
     pub sampled: bool,
 }
 
+impl TraceParent {
+    /// The trace's id, as tracing tools search for it; nothing where the trace is not recorded.
+    pub fn recorded(&self) -> Option<String> {
+        self.sampled.then(|| hex::encode(self.trace_id))
+    }
+}
+
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
