@@ -2,9 +2,15 @@
 
 use counterpoint_core::media_job::ElementCheck;
 use gstreamer::prelude::*;
-use gstreamer::{ElementFactory, ElementFactoryType, Rank, TypeFindFactory};
+use gstreamer::{
+    CapsRef, ElementFactory, ElementFactoryType, EventView, Pad, PadProbeReturn, PadProbeType, Rank,
+    TypeFindFactory,
+};
 
 use crate::{MediaError, budget};
+
+/// Undecodable packets in a row after which a file counts as corrupt.
+const DECODER_ERRORS: i32 = 10;
 
 const CORE: &str = "libgstreamer1.0-0";
 const BASE: &str = "gstreamer1.0-plugins-base";
@@ -92,6 +98,38 @@ pub fn check() -> Vec<ElementCheck> {
 /// A new element, or the package that is missing.
 pub(crate) fn make(element: &str) -> Result<gstreamer::Element, MediaError> {
     ElementFactory::make(element).build().map_err(|_| missing(element))
+}
+
+/// Sets what all decoders of untrusted media share: one thread, and no broken frames.
+pub(crate) fn restrain(element: &gstreamer::Element) {
+    if element.has_property("output-corrupt") {
+        element.set_property("output-corrupt", false);
+    }
+    if element.has_property("max-errors") {
+        element.set_property("max-errors", DECODER_ERRORS);
+    }
+    // Our sinks take no padded frames, so each is copied out of where it was decoded in any case: lending the
+    // decoder memory of a pool costs time and saves nothing.
+    if element.has_property("direct-rendering") {
+        element.set_property("direct-rendering", false);
+    }
+    for threads in ["max-threads", "threads"] {
+        match element.find_property(threads).map(|property| property.value_type()) {
+            Some(kind) if kind == i32::static_type() => element.set_property(threads, 1_i32),
+            Some(kind) if kind == u32::static_type() => element.set_property(threads, 1_u32),
+            _ => {}
+        }
+    }
+}
+
+/// Keeps every format that is not `allowed` from the decoder behind `pad`.
+pub(crate) fn judge_formats(pad: &Pad, allowed: impl Fn(&CapsRef) -> bool + Send + Sync + 'static) {
+    pad.add_probe(PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
+        match probe.event().map(|event| event.view()) {
+            Some(EventView::Caps(event)) if !allowed(event.caps()) => PadProbeReturn::Drop,
+            _ => PadProbeReturn::Ok,
+        }
+    });
 }
 
 /// The error for an element that is not installed.

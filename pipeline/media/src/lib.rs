@@ -1,13 +1,14 @@
 //! GStreamer graphs: everything that touches media, and nothing that touches messages' topics or the log.
 //!
 //! Runs inside the worker program only, never in a process that holds anything dear. The jobs are
-//! [`prepare`], [`sample`], [`compose`] and [`encode_clip`]; one graph a file does their work: the reader
-//! (the only one that meets untrusted bytes), and the H.264, AAC and FLAC coders. Files are written and
-//! read packet by packet in [`Mp4`]. Before the first job, [`start`] takes every decoder that is not needed
-//! out of reach.
+//! [`prepare`], [`sample`], [`compose`] and [`encode_clip`]; one graph a file does their work: the two that meet
+//! untrusted bytes (the reader of any file, and that of the normal form), and the H.264, AAC and FLAC coders. Files
+//! are written and read packet by packet in [`Mp4`]. Before the first job, [`start`] takes every decoder that is
+//! not needed out of reach.
 
 mod aac;
 mod budget;
+mod chain;
 mod compose;
 mod elements;
 mod error;
@@ -19,10 +20,12 @@ mod graph;
 mod h264;
 mod loudness;
 mod mp4;
+mod normal_form;
 mod pcm;
 mod picture;
 mod prepare;
 mod reader;
+mod rgb;
 mod sample;
 mod skipping;
 mod sound_track;
@@ -30,6 +33,7 @@ mod source_facts;
 mod statistics;
 mod stillness;
 mod synthesize;
+mod tables;
 mod window;
 
 pub use aac::encode_aac;

@@ -19,7 +19,7 @@ use crate::MediaError;
 pub(crate) const AAC_FRAME: u32 = 1024;
 
 /// Samples by which an AAC encoder's output lags behind its input.
-const AAC_PRIMING: u32 = 1024;
+pub(crate) const AAC_PRIMING: u32 = 1024;
 
 /// Units a second of the whole file's clock: a multiple of every common frame rate and of the sound rate.
 const MOVIE_TIMESCALE: u32 = 48_000;
@@ -161,12 +161,6 @@ impl Mp4 {
     /// # Errors
     /// A reject when the bytes are anything else.
     pub fn read(bytes: &[u8]) -> Result<Self, MediaError> {
-        let foreign = |what: &str| {
-            MediaError::reject(
-                RejectReason::CorruptMedia,
-                format!("the file is no normalised clip ({what}); make it with `counterpoint prepare`"),
-            )
-        };
         let mut rest = bytes;
         let mut moov = None;
         while let Some(atom) = Any::decode_maybe(&mut rest).map_err(|error| foreign(&error.to_string()))? {
@@ -174,7 +168,24 @@ impl Mp4 {
                 moov = Some(found);
             }
         }
-        let moov: Moov = moov.ok_or_else(|| foreign("no moov box"))?;
+        Self::of_tables(&moov.ok_or_else(|| foreign("no moov box"))?, bytes)
+    }
+
+    /// Reads a file of which these are the tables; `None` unless it is to the byte what [`Mp4::to_bytes`] makes.
+    pub(crate) fn read_exact(tables: &Moov, bytes: &[u8]) -> Option<Self> {
+        // Nothing is copied for tables that claim the same bytes again and again.
+        let sizes = tables.trak.iter().map(|trak| match &trak.mdia.minf.stbl.stsz.samples {
+            StszSamples::Different { sizes } => sizes.iter().map(|size| u64::from(*size)).sum(),
+            StszSamples::Identical { .. } => u64::MAX,
+        });
+        if sizes.fold(0_u64, u64::saturating_add) > bytes.len() as u64 {
+            return None;
+        }
+        let clip = Self::of_tables(tables, bytes).ok()?;
+        (clip.to_bytes().ok()? == bytes).then_some(clip)
+    }
+
+    fn of_tables(moov: &Moov, bytes: &[u8]) -> Result<Self, MediaError> {
         let (mut picture, mut sound) = (None, None);
         for trak in &moov.trak {
             let packets = packets_of(trak, bytes).ok_or_else(|| foreign("its tables point past its end"))?;
@@ -188,6 +199,14 @@ impl Mp4 {
         }
         Ok(Self { picture: picture.ok_or_else(|| foreign("no picture"))?, sound })
     }
+}
+
+/// The reject for a file that was not made here.
+fn foreign(what: &str) -> MediaError {
+    MediaError::reject(
+        RejectReason::CorruptMedia,
+        format!("the file is no normalised clip ({what}); make it with `counterpoint prepare`"),
+    )
 }
 
 impl PictureTrack {

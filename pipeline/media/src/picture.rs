@@ -94,6 +94,22 @@ impl Squarer {
         Ok(square.into_buffer())
     }
 
+    /// Writes the square picture of `frame`, which is RGB, as rows without gaps.
+    pub(crate) fn write_rgb(&mut self, frame: &Frame, rgb: &mut [u8]) -> Result<(), MediaError> {
+        let square = self.square(frame)?;
+        let fault = |error: &dyn std::fmt::Display| MediaError::graph("picture", error);
+        let info = VideoInfo::builder(VideoFormat::Rgb, self.size, self.size).build();
+        let info = info.map_err(|error| fault(&error))?;
+        let view = VideoFrameRef::from_buffer_ref_readable(&square, &info).map_err(|error| fault(&error))?;
+        let pixels = view.plane_data(0).map_err(|error| fault(&error))?;
+        let stride = usize::try_from(info.stride()[0]).unwrap_or(0).max(1);
+        let row = (self.size as usize).saturating_mul(3).max(1);
+        for (line, row) in pixels.chunks(stride).zip(rgb.chunks_mut(row)) {
+            row.copy_from_slice(line.get(..row.len()).ok_or_else(|| fault(&"a frame is cut"))?);
+        }
+        Ok(())
+    }
+
     fn converter_for(&mut self, source: &VideoInfo) -> Result<(&VideoConverter, VideoInfo), MediaError> {
         let fault = |error: &dyn std::fmt::Display| MediaError::graph("picture", error);
         let mut target = VideoInfo::builder(self.format, self.size, self.size)

@@ -1,4 +1,4 @@
-//! The one graph that touches untrusted media.
+//! The graph that reads untrusted media of any form.
 //!
 //! ```text
 //!            ┌───────────┐ picture as decoded           ┌─────────┐
@@ -39,9 +39,6 @@ const POLL: Duration = Duration::from_millis(100);
 
 /// Decoded frames that may wait between decoder and reader.
 const FRAMES_IN_FLIGHT: usize = 4;
-
-/// Undecodable packets in a row after which a file counts as corrupt.
-const DECODER_ERRORS: i32 = 10;
 
 /// What comes out of a reader.
 #[derive(Debug)]
@@ -336,21 +333,9 @@ fn connect(pipeline: &Pipeline, decodebin: &gstreamer::Element, shared: &Arc<Sha
     });
 }
 
-/// Sets what the decoders share: one thread, no broken frames, and no frame larger than the limit.
+/// Sets what the decoders share, and joins them to what is known of the file.
 fn configure(element: &gstreamer::Element, shared: &Weak<Shared>) {
-    if element.has_property("output-corrupt") {
-        element.set_property("output-corrupt", false);
-    }
-    if element.has_property("max-errors") {
-        element.set_property("max-errors", DECODER_ERRORS);
-    }
-    for threads in ["max-threads", "threads"] {
-        match element.find_property(threads).map(|property| property.value_type()) {
-            Some(kind) if kind == i32::static_type() => element.set_property(threads, 1_i32),
-            Some(kind) if kind == u32::static_type() => element.set_property(threads, 1_u32),
-            _ => {}
-        }
-    }
+    elements::restrain(element);
     let is_demuxer =
         element.factory().is_some_and(|factory| factory.has_type(gstreamer::ElementFactoryType::DEMUXER));
     if let Some(shared) = shared.upgrade().filter(|_| is_demuxer) {
@@ -365,14 +350,8 @@ fn configure(element: &gstreamer::Element, shared: &Weak<Shared>) {
         skipping.watch(&pad);
     }
     let shared = shared.clone();
-    pad.add_probe(gstreamer::PadProbeType::EVENT_DOWNSTREAM, move |_, probe| {
-        if let Some(gstreamer::EventView::Caps(event)) = probe.event().map(|event| event.view())
-            && let Some(shared) = shared.upgrade()
-            && !shared.facts.lock().size_allowed(event.caps())
-        {
-            return gstreamer::PadProbeReturn::Drop;
-        }
-        gstreamer::PadProbeReturn::Ok
+    elements::judge_formats(&pad, move |caps| {
+        shared.upgrade().is_none_or(|shared| shared.facts.lock().size_allowed(caps))
     });
 }
 
@@ -477,7 +456,7 @@ fn sound_callbacks(shared: &Arc<Shared>) -> AppSinkCallbacks {
         .build()
 }
 
-fn frame_of(sample: &gstreamer::Sample) -> Option<Frame> {
+pub(crate) fn frame_of(sample: &gstreamer::Sample) -> Option<Frame> {
     let buffer = sample.buffer_owned()?;
     let info = VideoInfo::from_caps(sample.caps()?).ok()?;
     let time = stream_time(sample)?;
@@ -486,7 +465,7 @@ fn frame_of(sample: &gstreamer::Sample) -> Option<Frame> {
 }
 
 /// Where in the file a sample stands; `None` outside of what the file says to show.
-fn stream_time(sample: &gstreamer::Sample) -> Option<u64> {
+pub(crate) fn stream_time(sample: &gstreamer::Sample) -> Option<u64> {
     let segment = sample.segment()?.downcast_ref::<ClockTime>()?;
     segment.to_stream_time(sample.buffer()?.pts()?).map(ClockTime::nseconds)
 }

@@ -12,18 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gstreamer::prelude::*;
 use gstreamer::{Buffer, ClockTime, Pad, PadProbeReturn, PadProbeType};
-use mp4_atom::{Codec, Decode as _, FourCC, Header, Moov, Stbl, StszSamples, Trak};
+use mp4_atom::{Codec, FourCC, Moov, Stbl, StszSamples, Trak};
 
 use crate::frame_clock::ROUNDING;
-
-/// Longest `moov` box that is looked at, in bytes.
-const MOST_TABLES: u64 = 16 << 20;
-
-/// Boxes in boxes.
-const MOST_LEVELS: usize = 40;
-
-/// Boxes looked at on the way to `moov`.
-const MOST_BOXES: usize = 64;
 
 /// Frames of a file that is looked at.
 const MOST_FRAMES: usize = 500_000;
@@ -68,13 +59,13 @@ struct Coded {
 }
 
 impl Skipping {
-    /// What need not be decoded of `file` to know which frame is shown at each multiple of
-    /// 1 / `rate` seconds; `None` where its tables do not tell.
-    pub(crate) fn plan(file: &File, rate: f64) -> Option<Self> {
-        // The tables are not ours. What their reader makes of bad ones is no reason to turn a file away.
+    /// What need not be decoded of `file`, whose tables are given, to know which frame is shown at each multiple
+    /// of 1 / `rate` seconds; `None` where they do not tell.
+    pub(crate) fn plan(tables: &Moov, file: &File, rate: f64) -> Option<Self> {
+        // What is made of bad tables is no reason to turn a file away.
         std::panic::catch_unwind(|| {
-            let moov = read_tables(file)?;
-            let mut pictures = moov.trak.iter().filter(|trak| trak.mdia.hdlr.handler == FourCC::new(b"vide"));
+            let mut pictures =
+                tables.trak.iter().filter(|trak| trak.mdia.hdlr.handler == FourCC::new(b"vide"));
             let (trak, None) = (pictures.next()?, pictures.next()) else { return None };
             Self::of_track(trak, rate, file)
         })
@@ -112,7 +103,8 @@ impl Skipping {
     /// Leaves out what need not be decoded of the packets that reach a decoder's `pad`.
     pub(crate) fn watch(self: Arc<Self>, pad: &Pad) {
         pad.add_probe(PadProbeType::BUFFER, move |pad, probe| match probe.buffer() {
-            Some(packet) if self.leaves_out(pad, packet).is_some() => PadProbeReturn::Drop,
+            // The bindings let go of what a probe drops, and GStreamer then complains that it has nothing to drop.
+            Some(packet) if self.leaves_out(pad, packet).is_some() => PadProbeReturn::Handled,
             _ => PadProbeReturn::Ok,
         });
     }
@@ -131,83 +123,21 @@ impl Skipping {
         let segment = segment.segment().downcast_ref::<ClockTime>()?;
         let time = segment.to_stream_time(packet.pts()?)?.nseconds();
         let duration = packet.duration()?.nseconds();
-        let nearest = self.frames.partition_point(|(shown, _)| shown.saturating_add(SLACK) < time);
-        let (shown, what) = self.frames.get(nearest)?;
-        if shown.abs_diff(time) > SLACK {
-            return None;
-        }
-        let left_out = match what {
-            Use::Wanted => false,
-            Use::Nothing => true,
-            Use::Reference => is_disposable(&packet.map_readable().ok()?, self.length_size),
-        };
-        left_out.then(|| {
+        self.is_needless(time, &packet.map_readable().ok()?).then(|| {
             self.end.fetch_max(time.saturating_add(duration), Ordering::AcqRel);
         })
     }
-}
 
-/// The `moov` box of a file.
-fn read_tables(file: &File) -> Option<Moov> {
-    let mut at = 0;
-    for _ in 0..MOST_BOXES {
-        let mut head = [0; 16];
-        let read = file.read_at(&mut head, at).ok()?;
-        let header = Header::decode(&mut head.get(..read)?).ok()?;
-        let long = head.get(..4) == Some(&[0, 0, 0, 1]);
-        let body_at = at.checked_add(if long { 16 } else { 8 })?;
-        let length = u64::try_from(header.size?).ok()?;
-        if header.kind == FourCC::new(b"moov") {
-            let mut body =
-                vec![0; usize::try_from(Some(length).filter(|length| *length <= MOST_TABLES)?).ok()?];
-            file.read_exact_at(&mut body, body_at).ok()?;
-            if is_deep(&body) {
-                return None;
-            }
-            return <Moov as mp4_atom::Atom>::decode_body(&mut body.as_slice()).ok();
-        }
-        at = body_at.checked_add(length)?;
-    }
-    None
-}
-
-/// Whether boxes lie in boxes deeper than in any honest file: their reader calls itself for each level. What
-/// only looks like a box counts as one.
-fn is_deep(body: &[u8]) -> bool {
-    let (mut ends, mut at) = (vec![body.len()], 0_usize);
-    while let Some(end) = ends.last().copied() {
-        let size = |at: usize| {
-            let kind = body.get(at.checked_add(4)?..at.checked_add(8)?)?;
-            let bytes = body.get(at..at.checked_add(4)?)?.try_into().ok()?;
-            if !kind.iter().all(|letter| letter.is_ascii_graphic() || matches!(letter, b' ' | 0xa9)) {
-                return None;
-            }
-            match u32::from_be_bytes(bytes) as usize {
-                0 => Some(end.saturating_sub(at)),
-                1 => Some(16),
-                size => Some(size),
-            }
-        };
-        // Some boxes begin with four bytes of their own.
-        let inner = [at, at.saturating_add(4)].into_iter().find_map(|start| {
-            let stop = start.checked_add(size(start)?)?;
-            (size(start)? >= 8 && stop <= end).then_some((start, stop))
-        });
-        match inner {
-            Some((start, stop)) => {
-                ends.push(stop);
-                at = start.saturating_add(8);
-            }
-            None => {
-                at = end;
-                ends.pop();
-            }
-        }
-        if ends.len() > MOST_LEVELS {
-            return true;
+    /// Whether the frame in `packet`, which is shown `time` nanoseconds into the file, need not be decoded.
+    pub(crate) fn is_needless(&self, time: u64, packet: &[u8]) -> bool {
+        let nearest = self.frames.partition_point(|(shown, _)| shown.saturating_add(SLACK) < time);
+        let frame = self.frames.get(nearest).filter(|(shown, _)| shown.abs_diff(time) <= SLACK);
+        match frame.map(|(_, what)| what) {
+            None | Some(Use::Wanted) => false,
+            Some(Use::Nothing) => true,
+            Some(Use::Reference) => is_disposable(packet, self.length_size),
         }
     }
-    false
 }
 
 /// The frames of a track in the order of decoding.
@@ -365,6 +295,7 @@ fn is_disposable(packet: &[u8], length_size: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tables::read_tables;
 
     fn plan(shown: &[i64], keys: &[usize], anew: &[usize], rate: f64) -> String {
         let coded: Vec<Coded> = shown
@@ -430,7 +361,9 @@ mod tests {
         let path = folder.path().join("clip.mp4");
         for bytes in [&b""[..], b"moov", &[0, 0, 0, 8, b'm', b'o', b'o', b'v'], &[0xff; 64], &[0; 64]] {
             std::fs::write(&path, bytes).unwrap();
-            assert!(Skipping::plan(&File::open(&path).unwrap(), 2.0).is_none(), "{bytes:?}");
+            let file = File::open(&path).unwrap();
+            let plan = read_tables(&file).and_then(|tables| Skipping::plan(&tables, &file, 2.0));
+            assert!(plan.is_none(), "{bytes:?}");
         }
     }
 }
