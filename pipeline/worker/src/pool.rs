@@ -1,3 +1,4 @@
+use std::fs::File;
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
@@ -96,11 +97,35 @@ impl WorkerPool {
         job: &Job,
         files: &[BorrowedFd<'_>],
     ) -> Result<Result<Outcome, MediaReject>, WorkerFault> {
+        let done = self.employ(|worker| Ok((worker.run(job, files)?, ())))?;
+        Ok(done.map(|(outcome, ())| outcome))
+    }
+
+    /// Has a free worker do a job on `input` that writes to the worker's memory file, and has `read` look at that
+    /// before the worker is given another job.
+    pub(crate) fn run_in_memory<T>(
+        &self,
+        job: &Job,
+        input: BorrowedFd<'_>,
+        read: impl Fn(&Outcome, &File) -> Result<T, WorkerFault>,
+    ) -> Result<Result<T, MediaReject>, WorkerFault> {
+        let done = self.employ(|worker| worker.run_in_memory(job, input, &read))?;
+        match done {
+            Ok((_, read)) => read.map(Ok),
+            Err(reject) => Ok(Err(reject)),
+        }
+    }
+
+    /// Has a free worker do what `exchange` asks of it, and the next one where it was dead already.
+    fn employ<T>(
+        &self,
+        exchange: impl Fn(&mut WorkerProcess) -> Result<(Outcome, T), Lost>,
+    ) -> Result<Result<(Outcome, T), MediaReject>, WorkerFault> {
         loop {
             let mut worker = self.take()?;
             let id = worker.id();
             let fresh = worker.jobs() == 0;
-            let result = worker.run(job, files);
+            let result = exchange(&mut worker);
             let replaced = match &result {
                 Ok(_) if worker.jobs() < self.settings.limits.jobs => None,
                 Ok(_) => Some("served_enough"),
@@ -109,12 +134,12 @@ impl WorkerPool {
             };
             self.give_back(id, replaced.is_none().then_some(worker), replaced);
             return match result {
-                Ok(Outcome::Rejected(reject)) => Ok(Err(reject)),
-                Ok(Outcome::ElementMissing(element, package)) => {
+                Ok((Outcome::Rejected(reject), _)) => Ok(Err(reject)),
+                Ok((Outcome::ElementMissing(element, package), _)) => {
                     Err(WorkerFault::ElementMissing { element, package })
                 }
-                Ok(Outcome::Broken(detail)) => Err(WorkerFault::Broken { detail }),
-                Ok(outcome) => Ok(Ok(outcome)),
+                Ok((Outcome::Broken(detail), _)) => Err(WorkerFault::Broken { detail }),
+                Ok(done) => Ok(Ok(done)),
                 // It died while it had nothing to do: the job has not begun and goes to the next one.
                 Err(Lost::Before { .. }) if !fresh => continue,
                 Err(Lost::Before { said }) => {
@@ -122,15 +147,15 @@ impl WorkerPool {
                     Err(WorkerFault::ProgramMissing { path, source })
                 }
                 Err(Lost::TooLate) => Err(WorkerFault::Timeout { wall: self.settings.wall }),
-                Err(Lost::During { signal, said }) => self.death(signal, said),
+                Err(Lost::During { signal, said }) => self.death(signal, said).map(Err),
             };
         }
     }
 
     /// Tells a broken limit from a crash.
-    fn death(&self, signal: Option<i32>, said: String) -> Result<Result<Outcome, MediaReject>, WorkerFault> {
+    fn death(&self, signal: Option<i32>, said: String) -> Result<MediaReject, WorkerFault> {
         let limits = &self.settings.limits;
-        let reject = |reason, detail| Ok(Err(MediaReject { reason, detail }));
+        let reject = |reason, detail| Ok(MediaReject { reason, detail });
         match signal {
             Some(SIGXCPU) => reject(
                 RejectReason::CpuLimit,

@@ -1,11 +1,12 @@
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::fs::{MemfdFlags, OFlags, memfd_create};
@@ -17,12 +18,18 @@ use crate::wire;
 /// Bytes of the worker's last words that are kept when it dies.
 const LAST_WORDS: u64 = 2048;
 
+/// Longest memory file that is kept for the next job, in bytes: the frames of a clip of ten seconds, twice.
+const KEPT_MEMORY: u64 = 32 << 20;
+
 /// One worker process and the parent's end of its socket. Dropping it ends the process.
 #[derive(Debug)]
 pub(crate) struct WorkerProcess {
     child: Child,
     socket: UnixStream,
     said: File,
+    /// Where it writes what is to be read once. It is this process's alone, and kept as its pages are dear: making
+    /// and clearing them takes as long as writing them.
+    memory: Arc<File>,
     jobs: u64,
 }
 
@@ -55,6 +62,8 @@ impl WorkerProcess {
         let said = File::from(said);
         // After it is emptied, what is said next stands at its beginning.
         rustix::fs::fcntl_setfl(&said, OFlags::APPEND).map_err(|error| fault(error.into()))?;
+        let memory =
+            memfd_create("worker-memory", MemfdFlags::CLOEXEC).map_err(|error| fault(error.into()))?;
         let child = Command::new(program)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
@@ -62,7 +71,7 @@ impl WorkerProcess {
             .process_group(0)
             .spawn()
             .map_err(fault)?;
-        let worker = Self { child, socket, said, jobs: 0 };
+        let worker = Self { child, socket, said, memory: Arc::new(File::from(memory)), jobs: 0 };
         worker.socket.set_read_timeout(Some(wall)).map_err(fault)?;
         worker.socket.set_write_timeout(Some(wall)).map_err(fault)?;
         wire::send(&worker.socket, limits, &[]).map_err(fault)?;
@@ -101,6 +110,22 @@ impl WorkerProcess {
                 Err(Lost::During { signal, said: self.last_words() })
             }
         }
+    }
+
+    /// Has it do `job` on `input` and write to its memory file, and has `read` look at that.
+    pub(crate) fn run_in_memory<T>(
+        &mut self,
+        job: &Job,
+        input: BorrowedFd<'_>,
+        read: impl Fn(&Outcome, &File) -> Result<T, WorkerFault>,
+    ) -> Result<(Outcome, Result<T, WorkerFault>), Lost> {
+        let memory = Arc::clone(&self.memory);
+        let outcome = self.run(job, &[input, memory.as_fd()])?;
+        let read = read(&outcome, &memory);
+        if memory.metadata().is_ok_and(|metadata| metadata.len() > KEPT_MEMORY) {
+            let _ = memory.set_len(0);
+        }
+        Ok((outcome, read))
     }
 
     /// Ends the process and gives the signal that ended it.

@@ -7,7 +7,7 @@ use std::path::Path;
 use counterpoint_core::corpus::ClipScript;
 use counterpoint_core::media_job::{MOST_INPUT_BYTES, SampleOutcome};
 use counterpoint_messages::{ContainerFacts, RejectReason, SignalStatistics};
-use rustix::fs::{MemfdFlags, OFlags, memfd_create};
+use rustix::fs::OFlags;
 use tempfile::{NamedTempFile, TempPath};
 
 use crate::pool::unexpected;
@@ -108,30 +108,8 @@ impl WorkerPool {
             Ok(source) => source,
             Err(reject) => return Ok(Err(reject)),
         };
-        let memory = || Path::new("memory for frames");
-        let out = memfd_create("frames", MemfdFlags::CLOEXEC)
-            .map_err(|error| WorkerFault::output(memory(), error.into()))?;
-        let mut out = File::from(out);
-        match self.run(&Job::Sample(request.clone()), &[source.as_fd(), out.as_fd()])? {
-            Ok(Outcome::Sampled(shape)) => {
-                let written = out.metadata().map_err(|error| WorkerFault::output(memory(), error))?.len();
-                let (pixels, sound) = lengths(&shape, request.size, written)?;
-                let (mut rgb, mut sound) = (vec![0; pixels], vec![0; sound]);
-                out.rewind()
-                    .and_then(|()| out.read_exact(&mut rgb))
-                    .and_then(|()| out.read_exact(&mut sound))
-                    .map_err(|error| WorkerFault::output(memory(), error))?;
-                Ok(Ok(Sampled {
-                    rgb,
-                    size: shape.size,
-                    pcm: sound.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
-                    time: (0..shape.frames).map(|frame| frame as f64 / request.frames_per_second).collect(),
-                }))
-            }
-            Ok(Outcome::OutputFailed(errno, said)) => Err(output_fault(memory(), errno, said)),
-            Err(reject) => Ok(Err(reject)),
-            other => Err(unexpected(&other)),
-        }
+        let job = Job::Sample(request.clone());
+        self.run_in_memory(&job, source.as_fd(), |outcome, memory| read_sampled(outcome, memory, request))
     }
 
     /// Makes the variant that `request` asks for, at `output`: complete and synced, or not at all.
@@ -180,6 +158,38 @@ impl WorkerPool {
             other => Err(unexpected(&other)),
         }
     }
+}
+
+/// Reads what a sample job wrote.
+fn read_sampled(
+    outcome: &Outcome,
+    mut memory: &File,
+    request: &SampleRequest,
+) -> Result<Sampled, WorkerFault> {
+    let fault = |error| WorkerFault::output(Path::new("memory for frames"), error);
+    let shape = match outcome {
+        Outcome::Sampled(shape) => shape,
+        Outcome::OutputFailed(errno, said) => {
+            return Err(output_fault(Path::new("memory for frames"), *errno, said.clone()));
+        }
+        other => return Err(unexpected(&Ok(other.clone()))),
+    };
+    let (pixels, sound) = lengths(shape, request.size, memory.metadata().map_err(fault)?.len())?;
+    memory.rewind().map_err(fault)?;
+    let (rgb, sound) = (read_next(memory, pixels).map_err(fault)?, read_next(memory, sound).map_err(fault)?);
+    Ok(Sampled {
+        rgb,
+        size: shape.size,
+        pcm: sound.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)).collect(),
+        time: (0..shape.frames).map(|frame| frame as f64 / request.frames_per_second).collect(),
+    })
+}
+
+/// The next `length` bytes of a file, in memory that is not cleared first.
+fn read_next(file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(length);
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    if bytes.len() == length { Ok(bytes) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 /// Bytes of the frames and of the sound in an output of `written` bytes. A worker that was led astray by its input
