@@ -2,6 +2,7 @@
 
 mod experiments;
 mod models;
+pub mod rounds;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,11 +60,17 @@ pub struct ReportPage {
 
 impl Page for ReportPage {
     fn render(&self, projection: &Projection, revision: &Revision, tools: &Tools) -> Result<Vec<u8>, Fault> {
-        let input = tokio::runtime::Handle::current().block_on(newest_input(&*self.log));
+        let out = &tools.publisher.out;
+        let read = async {
+            let rounds = rounds::rounds(&*self.log, revision, out).await;
+            (newest_input(&*self.log).await, rounds, models::traces(&*self.log).await)
+        };
+        let (input, rounds, traces) = tokio::runtime::Handle::current().block_on(read);
         let report = Report {
             head: self.head(input.as_ref(), revision),
-            models: models::models(&tools.publisher.out),
-            experiments: experiments::experiments(&tools.publisher.out),
+            models: models::models(out, &traces),
+            rounds,
+            experiments: experiments::experiments(out),
             funnel: funnel(projection),
             lists: input.as_ref().map(|input| self.lists(input)).unwrap_or_default(),
             ontology: ontology(&self.rulebook),

@@ -29,11 +29,12 @@ pub use report::Report;
 /// Rows of a table that the page shows at most; the total is always stated.
 pub const MAX_ROWS: usize = 200;
 
-const TEMPLATES: [(&str, &str); 19] = [
+const TEMPLATES: [(&str, &str); 20] = [
     ("report.html", include_str!("../templates/report.html")),
     ("voices.html", include_str!("../templates/voices.html")),
     ("macros.html", include_str!("../templates/macros.html")),
     ("models.html", include_str!("../templates/models.html")),
+    ("rounds.html", include_str!("../templates/rounds.html")),
     ("experiments.html", include_str!("../templates/experiments.html")),
     ("funnel.html", include_str!("../templates/funnel.html")),
     ("ontology.html", include_str!("../templates/ontology.html")),

@@ -5,6 +5,7 @@
 
 mod experiments;
 mod models;
+mod rounds;
 
 use std::collections::BTreeMap;
 
@@ -16,6 +17,7 @@ pub use models::{
     Change, Conflict, Evaluation, ExamPoint, Given, Judged, LossPoint, MAX_CONFLICTS, Models, Passed,
     Planted, TrainingFacts,
 };
+pub use rounds::{Round, RoundOutcome, Rounds};
 
 use crate::OpenPoint;
 
@@ -26,6 +28,8 @@ pub struct Report {
     pub head: Head,
     /// What models make of the samples; `None` where none was asked.
     pub models: Option<Models>,
+    /// The rounds of training of a run that follows.
+    pub rounds: Rounds,
     /// The paper's experiments on them, as far as they were made.
     pub experiments: Experiments,
     /// How many clips reached each step, and where the others were lost.

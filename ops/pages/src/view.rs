@@ -9,6 +9,7 @@ pub(crate) mod live;
 mod models;
 mod ontology;
 mod published;
+mod rounds;
 mod samples;
 mod settings;
 
@@ -37,6 +38,7 @@ pub(crate) struct Page {
     summary: String,
     facts: Vec<Fact>,
     models: Option<models::ModelsView>,
+    rounds: Option<rounds::RoundsView>,
     experiments: Option<experiments::ExperimentsView>,
     funnel: funnel::FunnelView,
     ontology: ontology::OntologyView,
@@ -76,6 +78,7 @@ impl Page {
             summary: summary(report),
             facts: facts(report),
             models: report.models.as_ref().map(models::ModelsView::of).transpose()?,
+            rounds: rounds::RoundsView::of(&report.rounds),
             experiments: experiments::ExperimentsView::of(&report.experiments),
             funnel: funnel::FunnelView::of(report)?,
             ontology: ontology::OntologyView::of(&report.ontology),
