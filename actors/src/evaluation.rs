@@ -94,7 +94,7 @@ pub async fn end_of_samples(log: &dyn TopicLog) -> Result<Option<Position>, LogE
 }
 
 /// What a model was asked, and what it answered.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Collected {
     /// Questions with their answers, by sample, condition and question.
     pub answers: Vec<(Asked, AnswerGiven)>,

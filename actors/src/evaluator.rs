@@ -20,10 +20,11 @@ use counterpoint_messages::{
 use counterpoint_models::{Answer, Ask, AskError, Decoding, ModelFacts, Question};
 use counterpoint_telemetry::{span, trace};
 use serde::{Deserialize, Serialize};
+use tracing::Span;
 
 use crate::{
-    Tools,
-    showing::show,
+    AskedModel, Tools,
+    showing::{Shown, show},
     stage::{Effects, Fault, Order, Output, Profile, Record, Stage, StageError, Step, Work},
 };
 
@@ -128,6 +129,49 @@ impl Evaluator {
         let asked = inquiry.questions(sample, &model.identity)?;
         Ok(asked.into_iter().filter(|asked| !answered.contains(&asked.id)).collect())
     }
+
+    /// What is still to be asked about a sample of this trace; `None` if that is nothing.
+    ///
+    /// # Errors
+    /// A question makes no sense.
+    pub(crate) fn asks(
+        &self,
+        sample: &SampleComposed,
+        sample_trace: Option<TraceParent>,
+    ) -> Result<Option<AskSample>, StageError> {
+        let open = self.open_questions(sample)?;
+        Ok((!open.is_empty()).then(|| AskSample {
+            sample: sample.clone(),
+            sample_trace,
+            questions: open.into_iter().map(|asked| asked.question).collect(),
+            assignment: Arc::clone(&self.assignment),
+        }))
+    }
+
+    /// What came of that, as messages.
+    ///
+    /// # Errors
+    /// As of [`Self::asks`].
+    pub(crate) fn answers(
+        &self,
+        sample: &SampleComposed,
+        sample_trace: Option<TraceParent>,
+        Answers { answers, trace }: Answers,
+    ) -> Result<impl Iterator<Item = Output>, StageError> {
+        let clip = sample.host().map(|host| host.clip);
+        let asked = self.open_questions(sample)?.into_iter().zip(answers);
+        Ok(asked.map(move |(asked, answer)| {
+            let given = self.given(sample, asked, answer, sample_trace, trace);
+            Output {
+                topic: Topic::Answers,
+                key: given.id,
+                video: given.video.clone(),
+                clip,
+                trace: crate::stage::Trace::Record,
+                message: given.into(),
+            }
+        }))
+    }
 }
 
 /// Questions on a sample.
@@ -159,32 +203,47 @@ pub struct DeafModel {
     pub sample: RecordId,
 }
 
-impl Work for AskSample {
-    type Outcome = Answers;
-
-    fn perform(self, tools: &Tools) -> Result<Answers, Fault> {
-        let Assignment { inquiry, model, trace: evaluation, .. } = &*self.assignment;
-        let asking =
-            tools.model.as_ref().ok_or_else(|| Fault::Setup("no model is there to ask".to_owned()))?;
+impl AskSample {
+    /// A span for it, in the trace of the evaluation.
+    pub(crate) fn span(&self) -> Span {
         let span = tracing::info_span!(parent: None, span::MODEL_ASK, stage = %STAGE, id = %self.sample.id);
-        if let Some(evaluation) = evaluation {
-            trace::continue_from(&span, *evaluation);
+        if let Some(evaluation) = self.assignment.trace {
+            trace::continue_from(&span, evaluation);
         }
         if let Some(sample) = self.sample_trace {
             trace::link(&span, sample);
         }
-        let trace = trace::of(&span);
-        let _entered = span.entered();
-        let shown = show(&tools.reading(), &self.sample, model.input, &inquiry.request)?;
+        span
+    }
+
+    /// Reads what the model is shown.
+    pub(crate) fn show(&self, tools: &Tools) -> Result<Shown, Fault> {
+        let Assignment { inquiry, model, .. } = &*self.assignment;
+        show(&tools.reading(), &self.sample, model.input, &inquiry.request)
+    }
+
+    /// Asks about what is shown.
+    pub(crate) fn put(&self, shown: &Shown, asking: &AskedModel) -> Result<Answers, Fault> {
+        let Assignment { inquiry, model, .. } = &*self.assignment;
         let clip = Arc::new(shown.clip.clone());
-        let answers =
-            asking.ask(Ask { clip, questions: self.questions, decoding: inquiry.decoding.clone() })?;
+        let (questions, decoding) = (self.questions.clone(), inquiry.decoding.clone());
+        let answers = asking.ask(Ask { clip, questions, decoding })?;
         let is_deaf = answers.iter().flatten().any(|answer| answer.tokens.audio == Some(0));
         if is_deaf && !self.sample.classes_heard.is_empty() {
             let deaf = DeafModel { model: model.name.clone(), sample: self.sample.id };
             return Err(Fault::Setup(deaf.to_string()));
         }
-        Ok(Answers { answers, trace })
+        Ok(Answers { answers, trace: trace::of(&Span::current()) })
+    }
+}
+
+impl Work for AskSample {
+    type Outcome = Answers;
+
+    fn perform(self, tools: &Tools) -> Result<Answers, Fault> {
+        let asking =
+            tools.model.as_ref().ok_or_else(|| Fault::Setup("no model is there to ask".to_owned()))?;
+        self.span().in_scope(|| self.put(&self.show(tools)?, asking))
     }
 }
 
@@ -201,36 +260,12 @@ impl Stage for Evaluator {
     }
 
     fn plan(&mut self, record: &Record) -> Result<Step<AskSample>, StageError> {
-        let sample = sample(record)?;
-        let open = self.open_questions(sample)?;
-        if open.is_empty() {
-            return Ok(Step::Done(Effects::default()));
-        }
-        Ok(Step::Work(AskSample {
-            sample: sample.clone(),
-            sample_trace: record.received.headers.trace,
-            questions: open.into_iter().map(|asked| asked.question).collect(),
-            assignment: Arc::clone(&self.assignment),
-        }))
+        let asks = self.asks(sample(record)?, record.received.headers.trace)?;
+        Ok(asks.map_or_else(|| Step::Done(Effects::default()), Step::Work))
     }
 
     fn conclude(&mut self, record: &Record, outcome: Answers) -> Result<Effects, StageError> {
-        let sample = sample(record)?;
-        let asked = self.open_questions(sample)?;
-        let Answers { answers, trace } = outcome;
-        let given = asked
-            .into_iter()
-            .zip(answers)
-            .map(|(asked, answer)| self.given(sample, asked, answer, record.received.headers.trace, trace));
-        let clip = sample.host().map(|host| host.clip);
-        let outputs = given.map(|given| Output {
-            topic: Topic::Answers,
-            key: given.id,
-            video: given.video.clone(),
-            clip,
-            trace: crate::stage::Trace::Record,
-            message: given.into(),
-        });
+        let outputs = self.answers(sample(record)?, record.received.headers.trace, outcome)?;
         Ok(Effects { outputs: outputs.collect(), ..Effects::default() })
     }
 }

@@ -39,7 +39,8 @@ async fn is_done_elsewhere(
     revision: &Revision,
 ) -> Result<bool, LogError> {
     // The end of a run waits for no training.
-    let is_awaited = |stage: &StageName| !matches!(stage, StageName::Planner | StageName::Trainer);
+    let is_awaited =
+        |stage: &StageName| !matches!(stage, StageName::Planner | StageName::Trainer | StageName::Evaluator);
     let here: Vec<_> = running.health().into_iter().map(|(stage, _)| stage).filter(is_awaited).collect();
     let stages: Vec<_> = revision.stages().into_iter().filter(is_awaited).collect();
     if here.len() == stages.len() {

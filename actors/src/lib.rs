@@ -1,11 +1,13 @@
 //! The pipeline: one stage a file, in the order in which a clip meets them, and what runs them.
 //!
 //! Stages: [`fetcher`], [`source`], [`curator`], [`decoder`], [`prober`], [`gate`], [`coordinator`],
-//! [`composer`], [`planner`], [`trainer`], [`evaluator`], [`reporter`].
+//! [`composer`], [`planner`], [`trainer`], [`evaluator`] (of a run that trains: [`assessor`]), [`reporter`].
 //! Each is a pure state machine ([`stage::Stage`]); one generic actor runs any of them; the `supervisor`
 //! keeps them alive; [`pipeline`] puts them together.
 
 mod asked_model;
+pub mod assessment;
+pub mod assessor;
 pub mod audit;
 pub mod composer;
 pub mod coordinator;
@@ -43,19 +45,23 @@ pub mod teaching;
 pub mod trainer;
 pub mod training;
 pub mod tuition;
+pub mod turns;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
 pub use asked_model::AskedModel;
+use parking_lot::Mutex;
 pub use supervisor::{PipelineError, Rebuilds};
 
 use crate::{
+    assessment::Assessment,
     media::Media,
     publisher::Publisher,
     source::{places::Places, settling::Settling},
     stage::Fault,
     store::{Store, StoreError},
     tuition::Tuition,
+    turns::Turns,
 };
 
 /// What work may use.
@@ -78,6 +84,12 @@ pub struct Tools {
     pub model: Option<AskedModel>,
     /// What training takes, where a model is trained.
     pub tuition: Option<Tuition>,
+    /// What asking checkpoints takes, where those of rounds are asked.
+    pub assessment: Option<Assessment>,
+    /// Those of them that have a model in memory.
+    pub turns: Turns,
+    /// Held while files for people are written, so that what is written last tells of all that was there.
+    pub publishing: Mutex<()>,
 }
 
 /// What it takes to read samples and clips. Cheap to clone.
@@ -101,8 +113,20 @@ impl Tools {
         publisher: Publisher,
     ) -> Self {
         let (settling, stopping) = (Settling::default(), AtomicBool::new(false));
-        let (model, tuition) = (None, None);
-        Self { store, places, media, loudness_lufs, settling, stopping, publisher, model, tuition }
+        Self {
+            store,
+            places,
+            media,
+            loudness_lufs,
+            settling,
+            stopping,
+            publisher,
+            model: None,
+            tuition: None,
+            assessment: None,
+            turns: Turns::default(),
+            publishing: Mutex::default(),
+        }
     }
 
     /// The same tools, and a model to ask.
@@ -115,6 +139,12 @@ impl Tools {
     #[must_use]
     pub fn with_tuition(self, tuition: Tuition) -> Self {
         Self { tuition: Some(tuition), ..self }
+    }
+
+    /// The same tools, and what asking checkpoints takes.
+    #[must_use]
+    pub fn with_assessment(self, assessment: Assessment) -> Self {
+        Self { assessment: Some(assessment), ..self }
     }
 
     /// What it takes to read samples and clips.

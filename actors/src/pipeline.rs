@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::{
     Tools,
+    assessor::Assessor,
     composer::Composer,
     coordinator::Coordinator,
     curator::Curator,
@@ -158,8 +159,11 @@ impl Pipeline {
                 self.begin(stage, process, || Trainer)
             }
             StageName::Reporter => self.begin(stage, process, || Reporter),
-            // An evaluation has it, with a model of its own.
-            StageName::Evaluator => return None,
+            // The one of an evaluation that somebody asks for is a group of its own, see `evaluation`.
+            StageName::Evaluator => {
+                self.tools.assessment.as_ref()?;
+                self.begin(stage, process, Assessor::default)
+            }
         })
     }
 

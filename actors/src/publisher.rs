@@ -36,6 +36,7 @@ impl Publisher {
     /// # Errors
     /// If the log cannot be read or a file cannot be written.
     pub fn publish(&self, tools: &Tools) -> Result<(), Fault> {
+        let _alone = tools.publishing.lock();
         let folded = futures::executor::block_on(Projection::of(&*self.log, &self.revision));
         let projection = folded.map_err(|error| Fault::Ours(error.to_string()))?;
         let made = MadeSamples::read(&self.out.join("samples"), &self.out);

@@ -101,15 +101,22 @@ impl Revision {
     }
 
     /// Fingerprint of a stage. That of the fetcher stands apart: no setting changes what it brings, which
-    /// is what then lies in the folder, and nothing below depends on whether it or a person put it there.
+    /// is what then lies in the folder, and nothing below depends on whether it or a person put it there. So does that
+    /// of the evaluator, which is named by the trainer whose checkpoints it asks: each answer says what was asked.
     pub fn fingerprint(&self, stage: StageName) -> Fingerprint {
+        let apart = |context: &str, above: &[u8]| {
+            let mut hasher = blake3::Hasher::new_derive_key(context);
+            hasher.update(&self.declared.replays.get(&stage).copied().unwrap_or(0).to_le_bytes());
+            hasher.update(above);
+            let mut fingerprint = Fingerprint::default();
+            hasher.finalize_xof().fill(&mut fingerprint.0);
+            fingerprint
+        };
         match stage {
-            StageName::Fetcher => {
-                let mut hasher = blake3::Hasher::new_derive_key("counterpoint fetcher fingerprint v1");
-                hasher.update(&self.declared.replays.get(&stage).copied().unwrap_or(0).to_le_bytes());
-                let mut fingerprint = Fingerprint::default();
-                hasher.finalize_xof().fill(&mut fingerprint.0);
-                fingerprint
+            StageName::Fetcher => apart("counterpoint fetcher fingerprint v1", &[]),
+            StageName::Evaluator => {
+                let trainer = self.fingerprint(StageName::Trainer);
+                apart("counterpoint assessor fingerprint v1", &trainer.0)
             }
             stage => self.declared.fingerprints.get(&stage).copied().unwrap_or_default(),
         }
@@ -168,7 +175,8 @@ fn fingerprints(
 ) -> BTreeMap<StageName, Fingerprint> {
     let mut fingerprints = BTreeMap::new();
     let mut above = Fingerprint::default();
-    for stage in stages.into_iter().filter(|stage| *stage != StageName::Fetcher) {
+    let is_of_the_row = |stage: &StageName| !matches!(stage, StageName::Fetcher | StageName::Evaluator);
+    for stage in stages.into_iter().filter(is_of_the_row) {
         let mut hasher = blake3::Hasher::new_derive_key("counterpoint stage fingerprint v1");
         hasher.update(&above.0);
         hasher.update(stage.as_str().as_bytes());
@@ -200,7 +208,7 @@ fn fingerprints(
 pub fn stages(has_judge: bool, has_rounds: bool) -> Vec<StageName> {
     let is_of_run = |stage: &StageName| match stage {
         StageName::Prober => has_judge,
-        StageName::Planner | StageName::Trainer => has_rounds,
+        StageName::Planner | StageName::Trainer | StageName::Evaluator => has_rounds,
         stage => StageName::RUN.contains(stage),
     };
     StageName::ALL.into_iter().filter(is_of_run).collect()
@@ -368,13 +376,18 @@ mod tests {
             Revision::new(2, &settings, contents, BTreeMap::new())
         };
         let (one, other) = (trained(1), trained(2));
-        assert_eq!(one.stages()[7..], [StageName::Planner, StageName::Trainer, StageName::Reporter]);
+        assert_eq!(
+            one.stages()[7..],
+            [StageName::Planner, StageName::Trainer, StageName::Evaluator, StageName::Reporter]
+        );
         for stage in StageName::RUN {
             let same = one.fingerprint(stage) == before.fingerprint(stage);
             assert_eq!(same, stage != StageName::Reporter, "{stage}");
         }
         assert_ne!(one.fingerprint(StageName::Planner), other.fingerprint(StageName::Planner));
-        assert_ne!(one.fingerprint(StageName::Trainer), other.fingerprint(StageName::Trainer));
+        for stage in [StageName::Trainer, StageName::Evaluator] {
+            assert_ne!(one.fingerprint(stage), other.fingerprint(stage));
+        }
     }
 
     #[test]

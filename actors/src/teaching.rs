@@ -48,13 +48,12 @@ impl DataSet {
         let is_learned =
             |sample: &&SampleComposed| sample.split == Split::Train && told_of(sample).all(&may_learn);
         let learned: BTreeSet<_> = samples.iter().filter(is_learned).map(|sample| sample.id).collect();
-        let classes: BTreeSet<_> = samples.iter().flat_map(classes_of).collect();
         let mut exam = BTreeSet::new();
         samples.iter().for_each(|sample| add_to_exam(&mut exam, sample));
         Self {
             samples: learned.into_iter().collect(),
             exam: exam.into_iter().collect(),
-            classes: classes.into_iter().map(str::to_owned).collect(),
+            classes: classes_found(samples),
             wording: Wording::default(),
             request,
         }
@@ -86,6 +85,12 @@ pub(crate) fn told_of(sample: &SampleComposed) -> impl Iterator<Item = &str> {
 /// Classes that a sample has anything of, each as often as it is.
 pub fn classes_of(sample: &SampleComposed) -> impl Iterator<Item = &str> {
     told_of(sample).chain(sample.parents.iter().map(|parent| parent.class.as_str()))
+}
+
+/// Classes that samples have anything of, in the order of the alphabet.
+pub fn classes_found(samples: &[SampleComposed]) -> Vec<String> {
+    let classes: BTreeSet<_> = samples.iter().flat_map(classes_of).collect();
+    classes.into_iter().map(str::to_owned).collect()
 }
 
 /// A sample that cannot be read.

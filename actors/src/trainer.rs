@@ -2,7 +2,8 @@
 //!
 //! Reads [`TrainingPlanned`]; writes a [`CheckpointSaved`], or a [`TrainingFailed`] where the same training could only
 //! come to the same end. One training after the other, by one owner. What is learned is kept in a folder beside the
-//! result, so a training that is killed or told to stop goes on to the result that it would have come to.
+//! result, so a training that is killed or told to stop goes on to the result that it would have come to. In a process
+//! that asks checkpoints, too ([`crate::assessor`]), the two take turns.
 
 use counterpoint_log::StateEntry;
 use counterpoint_messages::{
@@ -30,7 +31,10 @@ impl Work for Learn {
 
     fn perform(self, tools: &Tools) -> Result<Learned, Fault> {
         let nothing = || Fault::Setup("there is nothing here that trains models".to_owned());
-        tools.tuition.as_ref().ok_or_else(nothing)?.teach(&self.0, tools)
+        let tuition = tools.tuition.as_ref().ok_or_else(nothing)?;
+        let told_to_end = || Fault::Ours("the training was told to end before its turn came".to_owned());
+        let _turn = tools.turns.take(&tools.stopping).ok_or_else(told_to_end)?;
+        tuition.teach(&self.0, tools)
     }
 }
 

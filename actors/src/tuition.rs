@@ -162,7 +162,8 @@ impl Tuition {
         let id = planned.data_set;
         let data_set: DataSet = serde_json::from_slice(&tools.store.get(id)?)
             .map_err(|error| Fault::Record(format!("object {id} holds no data set: {error}")))?;
-        let found = futures::executor::block_on(samples_of(&*self.log, &data_set));
+        let wanted = data_set.samples.iter().chain(&data_set.exam).copied().collect();
+        let found = futures::executor::block_on(samples_named(&*self.log, &wanted));
         let mut found = found.map_err(|error| Fault::Ours(error.to_string()))?;
         // Nothing depends on those that the training is watched by, so one that has gone is not missed.
         let exam = data_set.exam.iter().filter_map(|id| found.remove(id)).map(|(sample, _)| sample).collect();
@@ -263,12 +264,11 @@ fn check(samples: &[SampleComposed], data_set: &DataSet) -> Result<(), End> {
     }
 }
 
-/// The samples that a data set names, by their ids, each with the trace that it belongs to.
-async fn samples_of(
+/// Samples by their ids, each with the trace that it belongs to; those that are not on the log are not there.
+pub(crate) async fn samples_named(
     log: &dyn TopicLog,
-    data_set: &DataSet,
+    wanted: &BTreeSet<RecordId>,
 ) -> Result<BTreeMap<RecordId, (SampleComposed, Option<TraceParent>)>, LogError> {
-    let wanted: BTreeSet<_> = data_set.samples.iter().chain(&data_set.exam).collect();
     let mut found = BTreeMap::new();
     let mut records = log.scan(Topic::Samples);
     while let Some(record) = records.try_next().await? {

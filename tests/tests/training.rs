@@ -256,7 +256,7 @@ fn a_run_that_follows_trains_in_rounds_while_clips_keep_coming() {
     let workplace = Workplace::with_clips(4);
     let settings = format!(
         "[follow]\nscan_seconds = 0.2\nsettle_seconds = 0.2\nseal_clips = 4\n\
-         [trainer]\nbase = \"tiny\"\nrecipe = \"{}\"\nevery = 6\n",
+         [trainer]\nbase = \"tiny\"\nrecipe = \"{}\"\nevery = 6\n[evaluator]\ncheckpoints = false\n",
         workplace.path("recipe.toml").display()
     );
     fs::write(workplace.path("settings.toml"), settings).unwrap();
@@ -289,5 +289,75 @@ fn a_run_that_follows_trains_in_rounds_while_clips_keep_coming() {
     }
     // A run that does not follow waits for no training; the same settings are the same revision.
     workplace.run().with(["--config".into(), workplace.path("settings.toml")]).run().done();
+    out.audit();
+    assert_eq!(records("answers"), 0, "the settings want no checkpoint to be asked");
+}
+
+#[test]
+fn what_rounds_leave_is_asked_unbidden_and_each_question_once_though_the_program_is_killed_meanwhile() {
+    let workplace = Workplace::with_clips(8);
+    let settings = format!(
+        "[follow]\nscan_seconds = 0.2\nsettle_seconds = 0.2\nseal_clips = 8\n\
+         [trainer]\nbase = \"tiny\"\nrecipe = \"{}\"\nevery = 10\n",
+        workplace.path("recipe.toml").display()
+    );
+    fs::write(workplace.path("settings.toml"), settings).unwrap();
+    fs::write(workplace.path("recipe.toml"), recipe(&[3], 2)).unwrap();
+    let out = workplace.out();
+    let follow = || workplace.run().with(["--follow", "--config"]).with([workplace.path("settings.toml")]);
+    let records = |topic: &str| out.status_if_begun().map_or(0, |_| out.records()[topic]);
+    let mut running = follow().start();
+    running.until("a checkpoint is being asked", |_| records("answers") >= 1);
+    running.kill();
+    running.wait();
+    let mut running = follow().start();
+    let told =
+        |training: &Value| out.path("evaluations").join(text(&training["id"])).join("scores.html").exists();
+    let checkpoints = || -> Vec<Value> {
+        let told = out.ask(["topics", "tail", "checkpoints"]);
+        told["records"].as_array().unwrap().iter().map(|record| record["message"].clone()).collect()
+    };
+    running.until("every checkpoint was asked", |_| {
+        let saved = checkpoints();
+        saved.len() >= 2
+            && saved.len() as u64 == records("trainings")
+            && saved.iter().all(|saved| told(&saved["training"]))
+    });
+    running.interrupt();
+    running.wait().done();
+
+    let (saved, mut ids, mut lines) = (checkpoints(), BTreeSet::new(), 0);
+    for saved in &saved {
+        let folder = out.path("evaluations").join(text(&saved["training"]["id"]));
+        for answer in json_lines(&folder.join("answers.jsonl")) {
+            assert_eq!((&answer["identity"], &answer["split"]), (&saved["identity"], &Value::from("eval")));
+            ids.insert(text(&answer["id"]));
+            lines += 1;
+        }
+        let scores: Value = serde_json::from_slice(&fs::read(folder.join("scores.json")).unwrap()).unwrap();
+        assert_eq!(
+            (number(&scores["misaligned"]["audio"]["n"]), number(&scores["evaluation"]["unanswered"])),
+            (4, 0)
+        );
+    }
+    assert_eq!((ids.len() as u64, lines), (records("answers"), ids.len()), "none was asked twice");
+    // Whoever evaluates one of them finds all of it answered, by the same ids.
+    let last = saved.last().unwrap();
+    Program::counterpoint(["evaluate", "--model", &text(&last["folder"]), "--samples"])
+        .with([workplace.path("out")])
+        .with(["--out".into(), workplace.path("scores")])
+        .run()
+        .done();
+    assert_eq!(records("answers"), ids.len() as u64, "it asked again");
+    let found = json_lines(&workplace.path("scores/answers.jsonl"));
+    assert!(!found.is_empty() && found.iter().all(|answer| ids.contains(&text(&answer["id"]))));
+
+    let report = out.text("report.html");
+    let (_, section) = report.split_once("id=\"rounds\"").unwrap();
+    let training = text(&last["training"]["id"]);
+    assert!(section.contains(&training[..16]) && section.contains(", of 4<"), "the report lacks its scores");
+    let status = out.status();
+    let evaluator = status["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "evaluator");
+    assert_eq!(evaluator.unwrap()["lag"], 0, "{status:#}");
     out.audit();
 }

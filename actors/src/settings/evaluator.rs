@@ -14,12 +14,14 @@ pub struct EvaluatorSettings {
     pub size: Option<u32>,
     /// How answers are drawn.
     pub decoding: Decoding,
+    /// Whether every checkpoint that a round of training leaves is asked about the samples of the eval split.
+    pub checkpoints: bool,
 }
 
 impl Default for EvaluatorSettings {
     fn default() -> Self {
         let SampleRequest { frames_per_second, .. } = SampleRequest::default();
-        Self { frames_per_second, size: None, decoding: Decoding::default() }
+        Self { frames_per_second, size: None, decoding: Decoding::default(), checkpoints: true }
     }
 }
 

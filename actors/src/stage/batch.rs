@@ -24,6 +24,7 @@ pub(super) struct Batch {
     records: usize,
     bytes: usize,
     since: Option<Instant>,
+    hurried: bool,
 }
 
 impl Batch {
@@ -38,13 +39,19 @@ impl Batch {
         }
     }
 
+    /// If so told, what is in it waits for nothing more.
+    pub fn hurry(&mut self, hurried: bool) {
+        self.hurried |= hurried;
+    }
+
     /// When the batch has waited long enough.
     pub fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + LONGEST_WAIT)
     }
 
     pub fn is_due(&self, now: Instant) -> bool {
-        self.records >= FULL_RECORDS
+        self.hurried
+            || self.records >= FULL_RECORDS
             || self.bytes >= FULL_BYTES
             || self.deadline().is_some_and(|deadline| deadline <= now)
     }

@@ -296,6 +296,7 @@ impl<S: Stage> Cycle<S> {
                 self.commit().await?;
                 self.generation += 1;
                 self.lanes.clear();
+                self.stage.set_aside();
                 self.health.send_modify(|health| {
                     health.assigned.clear();
                     health.held.clear();

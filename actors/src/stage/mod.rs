@@ -40,6 +40,10 @@ pub trait Stage: Send + 'static {
     /// If an entry cannot be read, which no retry will mend.
     fn restore(&mut self, state: &[StateEntry]) -> Result<(), StageError>;
 
+    /// Told that its records are another's, or nobody's, until the next [`Stage::restore`]: what it holds in memory for
+    /// them goes.
+    fn set_aside(&mut self) {}
+
     /// Told before each [`Stage::restore`]: the format level of the log, at which programs of that level must
     /// be able to read what the stage leaves outside its messages (objects and state). Only a stage that
     /// has since learned to say more there needs to know.
@@ -142,6 +146,8 @@ pub struct Effects {
     /// Whether the record has more to come: these effects are committed, the position stays, and the
     /// record is planned again.
     pub more: bool,
+    /// Whether it is planned again only when they are durable, as what follows reads them from the log.
+    pub settled: bool,
 }
 
 impl Effects {

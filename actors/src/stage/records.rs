@@ -189,7 +189,7 @@ impl<S: Stage> Cycle<S> {
     }
 
     fn finished(&mut self, place: Place, record: Record, effects: Effects, span: &Span) -> Result<(), Halt> {
-        let Effects { outputs, state, more } = effects;
+        let Effects { outputs, state, more, settled } = effects;
         let written: Result<Vec<_>, _> =
             span.in_scope(|| outputs.iter().map(|output| self.write(output, span)).collect());
         let outputs = match written {
@@ -210,6 +210,7 @@ impl<S: Stage> Cycle<S> {
             let forgotten = self.attempts.forget(topic, partition, position);
             self.batch.add(outputs, state);
             self.batch.add(vec![], forgotten.into_iter().collect());
+            self.batch.hurry(settled);
             self.put(place, position, Status::Waiting(record.received));
         } else {
             // Not after a step, which may go well for ever while a later one fails.

@@ -44,6 +44,34 @@ pub struct FakeTutor {
     pub waits_at: AtomicU64,
     /// Whether it waits.
     pub is_waiting: AtomicBool,
+    /// Where it has the model that it teaches.
+    pub memory: Arc<Memory>,
+}
+
+/// The memory of a process.
+#[derive(Default)]
+pub struct Memory {
+    /// Models in it.
+    pub models: AtomicUsize,
+    /// The most that there ever were.
+    pub most: AtomicUsize,
+}
+
+/// A model that is in memory until this is dropped.
+pub struct InMemory(Arc<Memory>);
+
+impl Memory {
+    pub fn take(self: &Arc<Self>) -> InMemory {
+        let now = self.models.fetch_add(1, Ordering::Relaxed) + 1;
+        self.most.fetch_max(now, Ordering::Relaxed);
+        InMemory(Arc::clone(self))
+    }
+}
+
+impl Drop for InMemory {
+    fn drop(&mut self) {
+        self.0.models.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl FakeTutor {
@@ -84,6 +112,7 @@ impl Tutor for FakeTutor {
         watch: &mut dyn FnMut(Progress),
     ) -> Result<Trained, TrainingError> {
         self.lessons.fetch_add(1, Ordering::Relaxed);
+        let _model = self.memory.take();
         let recipe = fs::read_to_string(training.recipe.as_ref().unwrap()).unwrap();
         assert_eq!(recipe, SETTINGS);
         let all: Vec<usize> = (0..material.recipes().len()).collect();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
+mod assessment;
 mod evaluation;
 mod fetch;
 mod follow;

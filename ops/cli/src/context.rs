@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use counterpoint_actors::{
     AskedModel, Tools,
+    assessment::Assessment,
     planner::Rounds,
     projection::newest_revision,
     publisher::{Page, Publisher},
@@ -214,6 +215,8 @@ pub struct RunModels {
     pub judge: Option<AskedModel>,
     /// What rounds of training take.
     pub tuition: Option<Tuition>,
+    /// What asking their checkpoints takes.
+    pub assessment: Option<Assessment>,
 }
 
 /// What the work of a run needs.
@@ -229,8 +232,8 @@ pub fn tools(
     let publisher = Publisher { log, revision, out: out.to_owned(), page };
     let (store, places) = (config.open_store(out)?, config.places());
     let tools = Tools::new(store, places, media, config.decoder.loudness_lufs, publisher);
-    let RunModels { judge: model, tuition } = models;
-    Ok(Arc::new(Tools { model, tuition, ..tools }))
+    let RunModels { judge: model, tuition, assessment } = models;
+    Ok(Arc::new(Tools { model, tuition, assessment, ..tools }))
 }
 
 /// The revision that the settings make, and whether the log was worked on under another one.

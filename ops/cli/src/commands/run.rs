@@ -37,6 +37,7 @@ use crate::{
     progress::{INTERRUPTED, Interrupt, Screen},
 };
 
+mod assessing;
 mod following;
 mod offering;
 pub mod republishing;
@@ -98,9 +99,10 @@ pub fn run(
         config.composer.plan.clone_from(plan);
     }
     let stages: BTreeSet<StageName> = match arguments.stages.as_slice() {
-        // Models are trained while clips keep coming: a run that ends waits for no training.
+        // Models are trained, and asked, while clips keep coming: a run that ends waits for no training.
         [] => stages(config.prober.judge.is_some(), arguments.follow && config.trainer.base.is_some())
             .into_iter()
+            .filter(|stage| config.evaluator.checkpoints || *stage != StageName::Evaluator)
             .collect(),
         stages => stages.iter().copied().collect(),
     };
@@ -168,7 +170,11 @@ pub fn execute(
         let tuition = rounds.as_ref().zip(local);
         let tuition =
             tuition.map(|(rounds, local)| rounds::tuition(rounds, Arc::clone(&log), &job.out, common, local));
-        let models = RunModels { judge, tuition };
+        let assessment = rounds.as_ref().zip(local).filter(|_| job.stages.contains(&StageName::Evaluator));
+        let assessment = assessment.map(|(rounds, local)| {
+            assessing::assessment(rounds, config, &revision, &log, &job.out, common, local)
+        });
+        let models = RunModels { judge, tuition, assessment };
         let tools =
             tools(config, &job.out, Arc::clone(&log), revision.clone(), media, Arc::new(page), models)?;
         if let Some(earlier) = &earlier {

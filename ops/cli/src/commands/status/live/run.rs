@@ -193,22 +193,20 @@ impl Run {
     pub(super) fn stages(&mut self, now_ms: i64) -> Vec<Stage> {
         let of_run = self.revision.stages();
         let mut stages: Vec<_> = of_run.iter().map(|stage| self.stage(*stage, now_ms)).collect();
-        let asked = [(StageName::Trainer, self.trained), (StageName::Evaluator, self.answers.given())];
-        for (stage, written) in asked.into_iter().filter(|(stage, _)| !of_run.contains(stage)) {
+        for stage in [StageName::Trainer, StageName::Evaluator] {
+            if stages.iter().any(|shown| shown.stage == stage && shown.holder.is_some()) {
+                continue;
+            }
             let working = |group: &&GroupDescription| group.group.stage == stage && group.holder.is_some();
             let lag = self.groups.iter().filter(working).map(|group| group.lag).sum();
             let Some(holder) = self.groups.iter().find(working).and_then(|group| group.holder.clone()) else {
                 continue;
             };
-            stages.push(Stage {
-                stage,
-                written: Some(written),
-                rate: self.rate(stage, now_ms),
-                to_read: Some(lag),
-                holder: Some(holder),
-                rejected: Vec::new(),
-                dead_letters: 0,
-            });
+            let asked = Stage { to_read: Some(lag), holder: Some(holder), ..self.stage(stage, now_ms) };
+            match stages.iter_mut().find(|shown| shown.stage == stage) {
+                Some(shown) => *shown = asked,
+                None => stages.push(asked),
+            }
         }
         stages
     }
@@ -224,10 +222,16 @@ impl Run {
         let group = self.groups.iter().find(|group| group.group == wanted);
         let counts = self.tally.counts();
         let rejected = counts.rejected.iter().filter(|((by, _), _)| *by == stage);
+        // Those of groups of their own are in no tally, and answers are in none.
+        let asked_for = match stage {
+            StageName::Trainer => self.trained,
+            StageName::Evaluator => self.answers.given(),
+            _ => 0,
+        };
         Stage {
             stage,
             // What it makes are files.
-            written: (stage != StageName::Reporter).then(|| self.tally.written(stage)),
+            written: (stage != StageName::Reporter).then(|| self.tally.written(stage) + asked_for),
             rate,
             to_read: group.map(|group| group.lag),
             holder: group.and_then(|group| group.holder.clone()),
