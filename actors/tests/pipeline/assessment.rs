@@ -151,7 +151,7 @@ impl Class {
     fn ask(&self, enough: impl Fn(&Self) -> bool) {
         actix::System::new().block_on(async {
             let mut running = self.start(&[StageName::Evaluator]);
-            while !enough(self) && !(running.is_quiet() && self.is_over().await) {
+            while !(enough(self) || running.is_quiet() && self.is_over().await) {
                 tokio::select! {
                     ended = running.ended() => panic!("it ended: {ended:?}"),
                     () = tokio::time::sleep(Duration::from_millis(2)) => {}
