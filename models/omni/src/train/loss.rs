@@ -46,9 +46,9 @@ impl Answers {
             let what = format!("an answer of {count} tokens does not fit into a sequence of {length}");
             return Err(ModelError::input(what));
         }
-        for place in length - count..length {
+        for (place, &token) in tokens.iter().enumerate().skip(length - count) {
             self.before.push([row, start + place - 1]);
-            self.wanted.push(tokens[place]);
+            self.wanted.push(token);
         }
         Ok(())
     }
