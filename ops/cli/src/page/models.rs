@@ -301,10 +301,9 @@ fn conflicts(before: &[Answer], after: &[Answer]) -> Vec<Conflict> {
 /// A row of the gallery, of a sample that has both a picture and a sound.
 fn conflict(before: Option<&Answer>, after: Option<&Answer>) -> Option<Conflict> {
     let one = before.or(after)?;
-    let trace = |parent: TraceParent| parent.to_string().split('-').nth(1).map(str::to_owned);
     Some(Conflict {
         sample: one.sample.to_string(),
-        trace: one.sample_trace.filter(|parent| parent.sampled).and_then(trace),
+        trace: one.sample_trace.and_then(|trace| trace.recorded()),
         class_seen: one.class_seen.clone()?,
         class_heard: one.classes_heard.first()?.clone(),
         question: one.asked.clone(),
