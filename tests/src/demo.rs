@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::program::Program;
 
 /// Seed and clips of a class of a demo with models, so few that they are drawn in a moment.
-const WITH_MODELS: (u64, u32) = (1, 2);
+pub const WITH_MODELS: (u64, u32) = (1, 2);
 
 /// Such a demo.
 pub fn with_models(out: &Path) -> Program {

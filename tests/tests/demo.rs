@@ -9,13 +9,13 @@ use std::{
 };
 
 use counterpoint_core::{
-    corpus::{Fault, ToyClass},
+    corpus::{ClipFormat, Corpus, Fault, ScriptedClip, ToyClass},
     questions::Stream,
 };
 use counterpoint_messages::RecipeName;
 use counterpoint_tests::{
     check_report,
-    demo::{judge, losses, with_models},
+    demo::{WITH_MODELS, judge, losses, planned, with_models},
     out::{Out, assert_adds_up, number},
     program::{Program, Running},
 };
@@ -106,10 +106,11 @@ fn what_the_judge_lets_through_is_held_against_what_was_planted() {
     });
     let demo = with_models(&out).env("COUNTERPOINT_PROBER__JUDGE", &hears).start();
     let said = until_taught(demo, &out, "base");
-    assert!(!said.contains("fewer than half"), "{said}");
+    assert!(said.contains("the judge is file:") && !said.contains("fewer than half"), "{said}");
     let planted = ["silent", "black", "static", "wrong_sound"]
         .map(|fault| json!({"fault": fault, "accepted": 0, "of": 3}));
     assert_eq!(judged(&out), json!({"good": {"accepted": 16, "of": 16}, "planted": planted}));
+    assert!(!out.join("judge").exists(), "a judge that the settings name is taught nothing");
     Out::at(&out).audit();
 }
 
@@ -139,4 +140,37 @@ fn a_judge_that_answers_nonsense_is_told_and_what_is_left_is_used() {
     assert_adds_up(&summary);
     assert_eq!(number(&summary["accepted"]), 0, "{summary:#}");
     check_report(&out.path("report.html"), "demo-of-nothing").unwrap();
+}
+
+#[test]
+fn a_judge_learns_from_clips_of_its_own_and_goes_on_where_it_was() {
+    let folder = TempDir::new().unwrap();
+    let out = folder.path().join("out");
+    let said = until_taught(with_models(&out).start(), &out, "judge");
+    assert!(said.contains("1 of 5: a judge learns") && !said.contains("2 of 5"), "{said}");
+    let own = clips(&out.join("judge"));
+    let stems = |clips: &[ScriptedClip]| {
+        clips.iter().map(|clip| PathBuf::from(format!("{}.mp4", clip.file_stem))).collect::<BTreeSet<_>>()
+    };
+    let (seed, count) = WITH_MODELS;
+    assert_eq!(own, stems(&Corpus::plan_for_judge(seed, count, ClipFormat::default()).clips));
+    assert!(own.is_disjoint(&stems(&planned())), "{own:?}");
+    assert!(!out.join("corpus").exists(), "nothing is judged before there is a judge");
+    let run = Out::at(&out.join("judge"));
+    let summary = run.summary();
+    assert_adds_up(&summary);
+    assert_eq!((number(&summary["found"]), number(&summary["accepted"])), (16, 16), "{summary:#}");
+    let records = run.records();
+
+    let before = losses(&out, "judge");
+    let mut again = with_models(&out).start();
+    again.until("it goes on", |_| {
+        let now = losses(&out, "judge");
+        assert!(now.is_empty() || now.len() >= before.len(), "it begins anew: {now:?}");
+        now.len() > before.len()
+    });
+    until_taught(again, &out, "judge");
+    assert_eq!(losses(&out, "judge")[..before.len()], before);
+    assert_eq!(run.records()["samples"], records["samples"], "its clips are not made into samples again");
+    run.audit();
 }

@@ -385,6 +385,9 @@ fn what_a_training_begins_with_is_looked_at_without_training() {
     assert!(found.settings.contains("all-linear"), "{}", found.settings);
     let nothing = prepare(&Base::Nothing, None).unwrap();
     assert_eq!((nothing.recipe.as_str(), nothing.base), ("tiny", None));
+    let judge = prepare(&Base::Nothing, Some(Path::new("tiny-judge"))).unwrap();
+    assert_eq!((judge.recipe.as_str(), judge.base), ("tiny-judge", None));
+    assert!(judge.settings.contains("exists"), "{}", judge.settings);
 
     let gone = prepare(&model(&folder.path().join("gone")), None).unwrap_err();
     assert!(matches!(gone, TrainingError::Base(_)) && gone.to_string().contains("gone"), "{gone}");
@@ -427,7 +430,7 @@ fn settings_that_cannot_work_are_told_by_their_name() {
         ..training(Base::Nothing, SMALL, &folder.path().join("x"))
     };
     let error = train(&missing, &Clips::new(), &mut |_| {}).unwrap_err().to_string();
-    assert!(error.contains("nowhere.toml") && error.contains("tiny-tuning"), "{error}");
+    assert!(error.contains("nowhere.toml") && error.contains("tiny-judge, tiny-tuning"), "{error}");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use burn::{
 use crate::kernels;
 
 /// Spread of freshly made weights (`initializer_range` of every public checkpoint).
-pub(crate) const INITIAL_SPREAD: f64 = 0.02;
+const INITIAL_SPREAD: f64 = 0.02;
 
 /// Weights drawn from a normal distribution when they are first used.
 pub(crate) fn random<const D: usize>(shape: [usize; D], device: &Device) -> Param<Tensor<D>> {

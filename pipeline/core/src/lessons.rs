@@ -151,6 +151,7 @@ mod tests {
     use counterpoint_messages::{ContentHash, Recipe, RecordId, Split};
 
     use super::*;
+    use crate::questions::Probe;
 
     fn sample(recipe: Recipe, seen: Option<&str>, heard: &[&str]) -> SampleComposed {
         SampleComposed {
@@ -206,6 +207,27 @@ mod tests {
         assert_eq!(absent(&mixup, Stream::Audio, &classes), Some("Bird"));
         assert_eq!(absent(&mixup, Stream::Audio, &classes[1..]), None);
         assert_eq!(answers(LessonKind::Exists, &misaligned), ["Yes", "No", "Yes", "No"]);
+    }
+
+    #[test]
+    fn a_judge_is_asked_in_the_words_in_which_it_learned_to_say_yes() {
+        let classes = ["Bird", "Cat", "Rain"].map(str::to_owned);
+        for judge_suffix in [false, true] {
+            let wording = Wording { judge_suffix, ..Wording::default() };
+            for probe in Probe::ALL {
+                let sample = match probe.recipe() {
+                    RecipeName::AudioRemoved => sample(Recipe::AudioRemoved, Some("Cat"), &[]),
+                    RecipeName::FramesZeroed => sample(Recipe::FramesZeroed, None, &["Cat"]),
+                    _ => sample(Recipe::Aligned, Some("Cat"), &["Cat"]),
+                };
+                let lessons = LessonKind::Exists.lessons(&sample, &classes, &wording);
+                let of = |answer: &'static str| lessons.iter().filter(move |lesson| lesson.answer == answer);
+                assert_eq!(of("Yes").count(), of("No").count(), "{probe:?}");
+                let asked = probe.query("Cat").text(&classes, &wording);
+                assert!(of("Yes").any(|lesson| lesson.question == asked), "{asked}: {lessons:?}");
+                assert!(!of("No").any(|lesson| lesson.question == asked), "{asked}: {lessons:?}");
+            }
+        }
     }
 
     #[test]

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::CourseError;
 
 /// Settings that are built in, by name.
-const BUILT_IN: [(&str, &str); 3] = [
+const BUILT_IN: [(&str, &str); 4] = [
     ("published", include_str!("../../recipes/published.toml")),
     ("tiny", include_str!("../../recipes/tiny.toml")),
+    ("tiny-judge", include_str!("../../recipes/tiny-judge.toml")),
     ("tiny-tuning", include_str!("../../recipes/tiny-tuning.toml")),
 ];
 

@@ -10,7 +10,7 @@ use burn::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::{error::ModelError, layers::INITIAL_SPREAD, thinker::Thinker};
+use crate::{error::ModelError, thinker::Thinker};
 
 /// The numbers of a tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +73,7 @@ enum Change {
     Cast(DType),
     /// It takes these values, where there are any.
     Put(BTreeMap<String, Values>),
-    /// It is drawn: matrices from a normal distribution, biases 0, norms 1.
+    /// It is drawn: matrices from a normal distribution ([`spread`]), biases 0, norms 1.
     Draw {
         seed: u64,
         /// Parameters that were drawn.
@@ -148,13 +148,24 @@ impl ModuleMapper for Changer {
                 let numbers: Vec<f32> = match (is_bias, D) {
                     (true, _) => vec![0.0; count],
                     (false, 1) => vec![1.0; count],
-                    _ => (0..count).map(|_| INITIAL_SPREAD as f32 * normal(&mut chance)).collect(),
+                    _ => {
+                        let spread = spread(shape[1..].iter().product());
+                        (0..count).map(|_| spread * normal(&mut chance)).collect()
+                    }
                 };
                 let value = Tensor::from_data(TensorData::new(numbers, shape), &param.lazy_device());
                 Param::initialized(param.id, value)
             }
         }
     }
+}
+
+/// Spread of the weights of a layer with so many inputs. Each output is then about as large as the inputs are (LeCun et
+/// al., Efficient BackProp, 1998). The published `initializer_range` of 0.02 is that of the published width, 3584; in a
+/// layer of a hundred inputs it makes products of queries and keys, and of gates and values, so small that a model stands
+/// still for thousands of examples before it compares a question with what it sees.
+fn spread(inputs: usize) -> f32 {
+    (inputs.max(1) as f32).sqrt().recip()
 }
 
 /// A number of the standard normal distribution (Box and Muller).

@@ -104,8 +104,8 @@ pub struct Train {
     /// Folder to write: a checkpoint for tiny, otherwise an adapter; an interrupted training goes on in it
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Settings of the training: a file, or built in: published, tiny, tiny-tuning (default: published;
-    /// for the model tiny: tiny)
+    /// Settings of the training: a file, or built in: published, tiny, tiny-judge, tiny-tuning (default:
+    /// published; for the model tiny: tiny)
     #[arg(long, value_name = "TOML")]
     pub recipe: Option<PathBuf>,
     /// Recipes of the samples that are learned from, joined by commas (default: those of the settings)

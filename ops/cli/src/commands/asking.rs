@@ -13,10 +13,11 @@ use counterpoint_actors::{
     publisher::Publisher,
     revision::Revision,
     store::Store,
-    teaching::{DataSet, classes_of},
+    teaching::{DataSet, classes_found},
 };
 use counterpoint_core::{
     media_job::SampleRequest,
+    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
 use counterpoint_log::{Broker, TopicLog};
@@ -115,8 +116,7 @@ impl Subject {
 
     /// Classes of all samples, in the order of the alphabet.
     pub fn classes_found(&self) -> Vec<String> {
-        let classes: BTreeSet<_> = self.samples.iter().flat_map(classes_of).collect();
-        classes.into_iter().map(str::to_owned).collect()
+        classes_found(&self.samples)
     }
 
     /// What a model learns from: the samples of the train split; of `may_learn` alone, if there are such classes.
@@ -133,7 +133,10 @@ impl Subject {
             )));
         }
         let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
-        Ok(DataSet::of(&self.samples, is_learned, self.request(config)?))
+        let data_set = DataSet::of(&self.samples, is_learned, self.request(config)?);
+        // What a judge learns is worded as it will be asked.
+        let wording = Wording { judge_suffix: config.prober.suffix, ..data_set.wording };
+        Ok(DataSet { wording, ..data_set })
     }
 
     /// Which frames and which sound models get.

@@ -50,7 +50,7 @@ pub fn run(
             // The corpus is small; enlarging it to the published size would show nothing more.
             config.decoder.size = u32::from(format.size);
         }
-        let made_of = MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class(), format };
+        let made_of = MadeOf::demo(arguments, format);
         let stage = Stage { out: &arguments.out, config: &config, common, screen };
         let Some(finished) = stage.run(&made_of, None)? else { return interrupted() };
         tell(&finished, &arguments.out, common)?;
@@ -73,6 +73,12 @@ struct Stage<'a> {
 }
 
 impl Stage<'_> {
+    /// Refuses a folder that holds something else, which is said before anything that takes long.
+    fn check(&self, made_of: &MadeOf) -> Result<(), Failure> {
+        made_of.check(&corpus(self.out))?;
+        check_log(self.out, self.config, self.common)
+    }
+
     /// Makes the corpus and runs the pipeline on it; nothing if it was interrupted.
     fn run(
         &self,
@@ -80,11 +86,8 @@ impl Stage<'_> {
         local: Option<&'static dyn LocalModels>,
     ) -> Result<Option<Finished>, Failure> {
         let Self { out, config, common, screen } = *self;
-        let folder = corpus(out);
-        made_of.check(&folder)?;
-        // Said before the corpus is made, which takes longer.
-        check_log(out, config, common)?;
-        if !make(&made_of.plan(), made_of, &folder, config, screen)? {
+        self.check(made_of)?;
+        if !make(&made_of.plan(), made_of, &corpus(out), config, screen)? {
             return Ok(None);
         }
         let finished = execute(&self.job(), config, common, screen, local)?;
@@ -137,13 +140,35 @@ struct MadeOf {
     clips_per_class: u32,
     #[serde(default)]
     format: ClipFormat,
+    #[serde(default)]
+    purpose: Purpose,
+}
+
+/// What clips are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Purpose {
+    /// To be what the demo is about.
+    #[default]
+    Demo,
+    /// To be learned from by the judge of those.
+    Judge,
 }
 
 impl MadeOf {
     const FILE: &str = "corpus.json";
 
+    fn demo(arguments: &args::Demo, format: ClipFormat) -> Self {
+        let (seed, clips_per_class) = (arguments.seed, arguments.clips_per_class());
+        Self { seed, clips_per_class, format, purpose: Purpose::Demo }
+    }
+
     fn plan(&self) -> Corpus {
-        Corpus::plan(self.seed, self.clips_per_class, self.format.clone())
+        let Self { seed, clips_per_class, format, purpose } = self.clone();
+        match purpose {
+            Purpose::Demo => Corpus::plan(seed, clips_per_class, format),
+            Purpose::Judge => Corpus::plan_for_judge(seed, clips_per_class, format),
+        }
     }
 
     /// Refuses a folder whose corpus is another one.
@@ -159,12 +184,18 @@ impl MadeOf {
         if found == *self {
             return Ok(());
         }
-        Err(Failure::usage(format!(
-            "{} holds a corpus made with --seed {} --clips-per-class {}: give these, or choose another --out",
-            folder.display(),
-            found.seed,
-            found.clips_per_class
-        )))
+        let Self { seed, clips_per_class, .. } = found;
+        let (asked, folder) = ((self.seed, self.clips_per_class), folder.display());
+        // Of the rest, and of a judge's corpus, the flags decide nothing.
+        let is_other_by_flags = self.purpose == Purpose::Demo && asked != (seed, clips_per_class);
+        Err(Failure::usage(if is_other_by_flags {
+            format!(
+                "{folder} holds a corpus made with --seed {seed} --clips-per-class {clips_per_class}: give these, \
+                 or choose another --out"
+            )
+        } else {
+            format!("{folder} holds a corpus of another kind of demo or release: choose another --out")
+        }))
     }
 }
 
@@ -222,7 +253,8 @@ mod tests {
     #[test]
     fn a_folder_keeps_one_corpus() {
         let folder = tempfile::tempdir().unwrap();
-        let first = MadeOf { seed: 0, clips_per_class: 32, format: ClipFormat::default() };
+        let (format, purpose) = (ClipFormat::default(), Purpose::Demo);
+        let first = MadeOf { seed: 0, clips_per_class: 32, format, purpose };
         first.check(folder.path()).unwrap();
         fs::write(folder.path().join(MadeOf::FILE), serde_json::to_vec(&first).unwrap()).unwrap();
         first.check(folder.path()).unwrap();
@@ -233,5 +265,22 @@ mod tests {
                 error.to_string().contains("--seed 0 --clips-per-class 32: give these, or choose another")
             );
         }
+        let small = ClipFormat { size: 56, ..ClipFormat::default() };
+        for other in [
+            MadeOf { format: small, ..first.clone() },
+            MadeOf { purpose: Purpose::Judge, ..first.clone() },
+            MadeOf { purpose: Purpose::Judge, seed: 1, ..first },
+        ] {
+            let error = other.check(folder.path()).unwrap_err().to_string();
+            assert!(error.contains("choose another --out") && !error.contains("give these"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_corpus_of_an_earlier_release_is_the_demos_own() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(MadeOf::FILE), r#"{"seed": 3, "clips_per_class": 2}"#).unwrap();
+        let (format, purpose) = (ClipFormat::default(), Purpose::Demo);
+        MadeOf { seed: 3, clips_per_class: 2, format, purpose }.check(folder.path()).unwrap();
     }
 }

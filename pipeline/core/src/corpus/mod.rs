@@ -5,7 +5,8 @@
 //! clips are bad on purpose, and a few rows of the label lists are, so that every gate has work to do.
 //!
 //! Everything is a pure function of a seed: [`Corpus::plan`] writes the scripts and label lists,
-//! [`ClipScript::frame`] and [`ClipScript::pcm`] make one clip's picture and sound.
+//! [`ClipScript::frame`] and [`ClipScript::pcm`] make one clip's picture and sound. [`Corpus::plan_for_judge`] plans
+//! clips of their own for the judge of those clips to learn from.
 
 mod classes;
 mod noise;
@@ -30,6 +31,9 @@ const CLIPS_PER_FAULT: u32 = 3;
 
 /// Clips that no list names, rows that name no clip, and rows that name two classes: of each so many.
 const LABEL_PROBLEMS: u32 = 2;
+
+/// Which of a seed's streams of random numbers the judge's clips are drawn from; [`Corpus::plan`] draws from the first.
+const STREAM_OF_JUDGE: u64 = 1;
 
 /// Characters of a source video's id.
 const ID_ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
@@ -69,12 +73,7 @@ struct LabelRow {
 impl Corpus {
     /// Plans `clips_per_class` good clips of each class, and the planted problems.
     pub fn plan(seed: u64, clips_per_class: u32, format: ClipFormat) -> Self {
-        let mut planner = Planner {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            format,
-            taken: BTreeSet::new(),
-            corpus: Self { clips: Vec::new(), rows: Vec::new() },
-        };
+        let mut planner = Planner::new(ChaCha8Rng::seed_from_u64(seed), format);
         for class in ToyClass::ALL {
             for number in 0..clips_per_class {
                 planner.clip(class, None, split_of(number), class.labels().to_vec());
@@ -93,6 +92,20 @@ impl Corpus {
             planner.row_without_clip(split);
             let both = [class.labels(), class.next().labels()].concat();
             planner.clip(class, None, split, both);
+        }
+        planner.corpus
+    }
+
+    /// Plans `clips_per_class` clips of each class for a judge to learn from: good ones alone, all of the train split, of
+    /// other source videos than those of [`Self::plan`] with the same seed.
+    pub fn plan_for_judge(seed: u64, clips_per_class: u32, format: ClipFormat) -> Self {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        rng.set_stream(STREAM_OF_JUDGE);
+        let mut planner = Planner::new(rng, format);
+        for class in ToyClass::ALL {
+            for _ in 0..clips_per_class {
+                planner.clip(class, None, Split::Train, class.labels().to_vec());
+            }
         }
         planner.corpus
     }
@@ -132,6 +145,11 @@ struct Planner {
 }
 
 impl Planner {
+    fn new(rng: ChaCha8Rng, format: ClipFormat) -> Self {
+        let corpus = Corpus { clips: Vec::new(), rows: Vec::new() };
+        Self { rng, format, taken: BTreeSet::new(), corpus }
+    }
+
     fn clip(&mut self, class: ToyClass, fault: Option<Fault>, split: Split, labels: Vec<&'static str>) {
         let sound = if fault == Some(Fault::WrongSound) { class.next() } else { class };
         let script =
@@ -226,6 +244,31 @@ mod tests {
         let stems: BTreeSet<&str> = corpus.clips.iter().map(|clip| clip.file_stem.as_str()).collect();
         assert_eq!(stems.len(), corpus.clips.len());
         assert!(stems.iter().all(|stem| is_youtube_id(stem) && !stem.starts_with('-')));
+    }
+
+    #[test]
+    fn a_judge_learns_from_good_clips_of_every_class_and_of_none_that_it_judges() {
+        let own = Corpus::plan_for_judge(7, 3, ClipFormat::default());
+        assert_eq!(own, Corpus::plan_for_judge(7, 3, ClipFormat::default()));
+        let mut good: BTreeMap<ToyClass, u32> = BTreeMap::new();
+        for clip in &own.clips {
+            assert_eq!((clip.split, clip.script.fault), (Split::Train, None));
+            assert_eq!(
+                (clip.script.picture, clip.labels.as_slice()),
+                (clip.script.sound, clip.script.picture.labels())
+            );
+            *good.entry(clip.script.picture).or_default() += 1;
+        }
+        assert_eq!(good, BTreeMap::from(ToyClass::ALL.map(|class| (class, 3))));
+        assert_eq!(own.labels_csv(Split::Train).lines().filter(|line| !line.starts_with('#')).count(), 24);
+        assert!(own.labels_csv(Split::Eval).lines().all(|line| line.starts_with('#')));
+        let judged = corpus();
+        for clip in &own.clips {
+            let is_same = |other: &ScriptedClip| {
+                other.file_stem == clip.file_stem || other.script.seed == clip.script.seed
+            };
+            assert!(!judged.clips.iter().any(is_same), "{}", clip.file_stem);
+        }
     }
 
     #[test]

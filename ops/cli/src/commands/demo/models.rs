@@ -1,5 +1,6 @@
-//! The demo's main job: a corpus through the pipeline, a model that collapses on it, and its repair.
+//! The demo's main job: a judge, a corpus through the pipeline, a model that collapses on it, and its repair.
 
+mod judge;
 mod passed;
 
 use std::{path::Path, process::ExitCode};
@@ -49,11 +50,19 @@ pub(super) fn run(
     config.decoder.seconds = u32::from(FORMAT.seconds);
     config.decoder.frame_rate = u32::from(FORMAT.frame_rate);
     let out = &arguments.out;
-    let lesson = Lesson { config: &config, common, samples: out, seed: arguments.seed, screen, local };
-    let made_of =
-        MadeOf { seed: arguments.seed, clips_per_class: arguments.clips_per_class(), format: FORMAT };
+    let made_of = MadeOf::demo(arguments, FORMAT);
+    Stage { out, config: &config, common, screen }.check(&made_of)?;
+    if let Some(judge) = &config.prober.judge {
+        say(&format!("1 of 5: the judge is {judge}, as the settings say"));
+    } else {
+        say("1 of 5: a judge learns to tell whether a class is seen and whether it is heard");
+        config.prober.judge = judge::teach(arguments, &config, common, screen, local)?;
+        if config.prober.judge.is_none() {
+            return interrupted();
+        }
+    }
+    say("2 of 5: a corpus, and what the pipeline and its judge make of it");
     let stage = Stage { out, config: &config, common, screen };
-    say("1 of 4: a corpus, and what the pipeline makes of it");
     let Some(finished) = stage.run(&made_of, Some(local))? else { return interrupted() };
     let judged = passed::judged(&made_of, out, common)?;
     write(&judged, &out.join("judge.json"))?;
@@ -66,9 +75,10 @@ pub(super) fn run(
         )));
     }
 
+    let lesson = Lesson { config: &config, common, samples: out, seed: arguments.seed, screen, local };
     let base = LocalModel { checkpoint: out.join("models/base"), adapter: None };
     let tuned = LocalModel { adapter: Some(out.join("models/tuned")), ..base.clone() };
-    say("2 of 4: a model learns from clips whose picture and sound always fit together");
+    say("3 of 5: a model learns from clips whose picture and sound always fit together");
     if !lesson.learn(Base::Nothing, "tiny", &base.checkpoint)? {
         return interrupted();
     }
@@ -78,7 +88,7 @@ pub(super) fn run(
         evaluate(&evaluation, &config, common, screen, Some(local))
     };
     let Some(before) = ask(&base, "base")? else { return interrupted() };
-    say("3 of 4: it is tuned on clips whose picture and sound do not");
+    say("4 of 5: it is tuned on clips whose picture and sound do not");
     let adapter = out.join("models/tuned");
     if !lesson.learn(Base::Model(base), "tiny-tuning", &adapter)? {
         return interrupted();
@@ -86,7 +96,7 @@ pub(super) fn run(
     let Some(after) = ask(&tuned, "tuned")? else { return interrupted() };
     let claims = claims(before.scores(), after.scores());
     write(&claims, &out.join("effect.json"))?;
-    say("4 of 4: the report");
+    say("5 of 5: the report");
     republish(out, &config, common)?;
     if !common.json {
         for (name, told) in [("base", &before), ("tuned", &after)] {
