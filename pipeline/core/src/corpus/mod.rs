@@ -24,7 +24,7 @@ use rand_chacha::ChaCha8Rng;
 pub use script::{ClipFormat, ClipScript, Fault};
 
 /// Of how many clips of a class one goes to the eval split.
-const EVAL_EVERY: u32 = 4;
+const EVAL_EVERY: u32 = 3;
 
 /// Bad clips of each [`Fault`].
 const CLIPS_PER_FAULT: u32 = 3;

@@ -315,18 +315,27 @@ impl<'a> Survey<'a> {
         });
         let new: Vec<_> = new.collect();
         let options = AdminOptions::new().operation_timeout(Some(SLOWNESS)).request_timeout(Some(SLOWNESS));
-        let results =
-            block_on(admin.create_topics(&new, &options)).map_err(|error| self.place.fault(&error))?;
-        for result in results {
-            match result {
-                // Another process was faster.
-                Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
-                Err((name, code)) => {
-                    return Err(self.place.code(code, format!("topic {name} cannot be made: {code}")));
+        let start = Instant::now();
+        loop {
+            let results =
+                block_on(admin.create_topics(&new, &options)).map_err(|error| self.place.fault(&error))?;
+            let mut is_early = false;
+            for result in results {
+                match result {
+                    // Another process was faster.
+                    Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
+                    // Brokers that have just started count only after a while.
+                    Err((_, Code::InvalidReplicationFactor)) if start.elapsed() < PATIENCE => is_early = true,
+                    Err((name, code)) => {
+                        return Err(self.place.code(code, format!("topic {name} cannot be made: {code}")));
+                    }
                 }
             }
+            if !is_early {
+                return Ok(());
+            }
+            thread::sleep(Duration::from_millis(200));
         }
-        Ok(())
     }
 }
 

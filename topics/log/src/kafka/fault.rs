@@ -72,13 +72,16 @@ impl Place {
             Code::AutoOffsetReset | Code::OffsetOutOfRange => self.corrupt(format!(
                 "records behind the committed position are gone: a topic was emptied or made anew ({words})"
             )),
+            Code::InvalidReplicationFactor => self.invalid(format!(
+                "fewer brokers run than copies of a topic are wanted ({words}): start them, or mend setting \
+                 topics.kafka.replication"
+            )),
             Code::MessageSizeTooLarge
             | Code::MessageBatchTooLarge
             | Code::UnsupportedVersion
             | Code::UnsupportedFeature
             | Code::InvalidConfig
             | Code::PolicyViolation
-            | Code::InvalidReplicationFactor
             | Code::InvalidPartitions
             | Code::InvalidTopic
             | Code::InvalidArgument => self.invalid(words),
