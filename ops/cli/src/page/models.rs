@@ -28,7 +28,7 @@ use serde_json::Value;
 use crate::commands::evaluate::Told;
 
 /// The models that are taught, in the order in which that is done; the last is that of the experiment on classes.
-const TAUGHT: [&str; 3] = ["base", "tuned", "cross-class"];
+const TAUGHT: [&str; 4] = ["judge", "base", "tuned", "cross-class"];
 
 /// Traces of trainings, by the identities of what came of them.
 pub type Traces = BTreeMap<String, String>;
@@ -397,6 +397,7 @@ mod tests {
         let out = out.path();
         evaluate(out, "base", 2);
         evaluate(out, "tuned", 9);
+        train(out, "judge", &json!("full"));
         train(out, "base", &json!("full"));
         train(out, "tuned", &json!({"lora": {"rank": 8, "alpha": 16.0, "targets": "all-linear"}}));
         write(
@@ -412,7 +413,8 @@ mod tests {
         assert_eq!(found.changes.len(), 1);
         assert!((found.changes[0].difference - 0.7).abs() < 1e-9);
         assert!(found.changes[0].interval[0] > 0.5 && found.changes[0].interval[1] < 0.9);
-        let [base, tuned] = &found.trainings[..] else { panic!("{:?}", found.trainings) };
+        let [judge, base, tuned] = &found.trainings[..] else { panic!("{:?}", found.trainings) };
+        assert_eq!(judge.name, "judge");
         assert_eq!(
             base.recipe,
             ["full: class questions on audio removed; rate 0.004, 16 \u{d7} 2 lessons a step"]
