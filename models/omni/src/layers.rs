@@ -11,7 +11,8 @@ use burn::{
 
 use crate::kernels;
 
-/// Spread of freshly made weights (`initializer_range` of every public checkpoint).
+/// Spread of weights until a checkpoint or [`Model::from_nothing`](crate::thinker::Model::from_nothing) gives others
+/// (`initializer_range` of every public checkpoint).
 const INITIAL_SPREAD: f64 = 0.02;
 
 /// Weights drawn from a normal distribution when they are first used.

@@ -57,7 +57,7 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Make a small corpus, run the pipeline on it, and write a report; needs nothing else
+    /// Teach a judge, run the pipeline on a small corpus, teach and tune a model on it, and write a report
     Demo(Demo),
     /// Run the pipeline on real clips; given again, it continues where it was
     Run(Run),
@@ -112,7 +112,8 @@ pub struct Demo {
     /// Seed of the corpus and of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Good clips of each of the eight classes, from 1 to 2000 (default: 81; with --pipeline-only 32)
+    /// Good clips of each of the eight classes, from 1 to 2000 (default: 81; with --pipeline-only 32);
+    /// the judge learns from up to 32 others of each
     #[arg(long, value_name = "N")]
     clips_per_class: Option<u32>,
     /// Leave the models out: no judge, no training, no questions; clips are larger and longer then

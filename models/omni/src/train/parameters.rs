@@ -161,9 +161,9 @@ impl ModuleMapper for Changer {
 }
 
 /// Spread of the weights of a layer with so many inputs. Each output is then about as large as the inputs are (LeCun et
-/// al., Efficient BackProp, 1998). The published `initializer_range` of 0.02 is that of the published width, 3584; in a
-/// layer of a hundred inputs it makes products of queries and keys, and of gates and values, so small that a model stands
-/// still for thousands of examples before it compares a question with what it sees.
+/// al., Efficient BackProp, 1998). At the published width, 3584, that is near the published `initializer_range` of 0.02,
+/// which in a layer of a hundred inputs makes products of queries and keys, and of gates and values, so small that a model
+/// stands still for thousands of examples before it compares a question with what it sees.
 fn spread(inputs: usize) -> f32 {
     (inputs.max(1) as f32).sqrt().recip()
 }
@@ -172,4 +172,23 @@ fn spread(inputs: usize) -> f32 {
 fn normal(chance: &mut ChaCha8Rng) -> f32 {
     let radius = (-2.0 * (1.0 - chance.random::<f64>()).ln()).sqrt();
     (radius * (std::f64::consts::TAU * chance.random::<f64>()).cos()) as f32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{device::device, layers::LinearConfig};
+
+    #[test]
+    fn weights_are_spread_by_the_number_of_their_inputs_and_biases_are_zero() {
+        for inputs in [96, 384] {
+            let layer = LinearConfig::new(inputs, 300).init(&device("cpu").unwrap());
+            let layer = layer.map(&mut Changer::new(Change::Draw { seed: 5, drawn: 0 }));
+            let Values { shape, numbers } = values(layer.weight.val()).unwrap();
+            assert_eq!(shape, [300, inputs]);
+            let square = numbers.iter().map(|number| number * number).sum::<f32>() / numbers.len() as f32;
+            assert!((square * inputs as f32 - 1.0).abs() < 0.05, "{inputs}: {square}");
+            assert!(values(layer.bias.unwrap().val()).unwrap().numbers.iter().all(|number| *number == 0.0));
+        }
+    }
 }

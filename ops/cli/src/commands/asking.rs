@@ -17,7 +17,6 @@ use counterpoint_actors::{
 };
 use counterpoint_core::{
     media_job::SampleRequest,
-    questions::Wording,
     suite::{Options, Suite, SuiteError},
 };
 use counterpoint_log::{Broker, TopicLog};
@@ -133,10 +132,7 @@ impl Subject {
             )));
         }
         let is_learned = |class: &str| may_learn.is_none_or(|classes| classes.contains(class));
-        let data_set = DataSet::of(&self.samples, is_learned, self.request(config)?);
-        // What a judge learns is worded as it will be asked.
-        let wording = Wording { judge_suffix: config.prober.suffix, ..data_set.wording };
-        Ok(DataSet { wording, ..data_set })
+        Ok(DataSet::of(&self.samples, is_learned, self.request(config)?))
     }
 
     /// Which frames and which sound models get.
@@ -261,15 +257,9 @@ pub fn model(
 }
 
 /// The model that judges clips, where the settings name one.
-pub fn judge(
-    config: &Config,
-    common: &Common,
-    local: Option<&'static dyn LocalModels>,
-) -> Result<Option<AskedModel>, Failure> {
-    let Some(name) = &config.prober.judge else { return Ok(None) };
-    let parsed = name.parse::<ModelName>();
-    let name = parsed.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))?;
-    Ok(Some(model(&name, config, common, local)?))
+pub fn judge(config: &Config) -> Result<Option<ModelName>, Failure> {
+    let name = config.prober.judge.as_deref().map(str::parse).transpose();
+    name.map_err(|error| Failure::usage(format!("setting prober.judge: {error}")))
 }
 
 /// Asks about the samples that are there now; whether it was interrupted before it had asked about all.

@@ -14,6 +14,7 @@ use counterpoint_actors::{
 };
 use counterpoint_core::corpus::{ClipFormat, Corpus};
 use counterpoint_messages::Split;
+use counterpoint_models::ModelName;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -51,7 +52,7 @@ pub fn run(
             config.decoder.size = u32::from(format.size);
         }
         let made_of = MadeOf::demo(arguments, format);
-        let stage = Stage { out: &arguments.out, config: &config, common, screen };
+        let stage = Stage { out: &arguments.out, config: &config, common, screen, judge: None };
         let Some(finished) = stage.run(&made_of, None)? else { return interrupted() };
         tell(&finished, &arguments.out, common)?;
         return Ok(ExitCode::SUCCESS);
@@ -70,23 +71,19 @@ struct Stage<'a> {
     config: &'a Config,
     common: &'a Common,
     screen: &'a Screen,
+    /// The model that the settings name as judge.
+    judge: Option<ModelName>,
 }
 
 impl Stage<'_> {
-    /// Refuses a folder that holds something else, which is said before anything that takes long.
-    fn check(&self, made_of: &MadeOf) -> Result<(), Failure> {
-        made_of.check(&corpus(self.out))?;
-        check_log(self.out, self.config, self.common)
-    }
-
     /// Makes the corpus and runs the pipeline on it; nothing if it was interrupted.
     fn run(
         &self,
         made_of: &MadeOf,
         local: Option<&'static dyn LocalModels>,
     ) -> Result<Option<Finished>, Failure> {
-        let Self { out, config, common, screen } = *self;
-        self.check(made_of)?;
+        let Self { out, config, common, screen, .. } = *self;
+        check(made_of, out, config, common)?;
         if !make(&made_of.plan(), made_of, &corpus(out), config, screen)? {
             return Ok(None);
         }
@@ -106,8 +103,15 @@ impl Stage<'_> {
             materialise: false,
             new_revision: false,
             from: None,
+            judge: self.judge.clone(),
         }
     }
+}
+
+/// Refuses a folder that holds something else, which is said before anything that takes long.
+fn check(made_of: &MadeOf, out: &Path, config: &Config, common: &Common) -> Result<(), Failure> {
+    made_of.check(&corpus(out))?;
+    check_log(out, config, common)
 }
 
 /// Refuses a log that cannot be opened, or that somebody's own run has written: its folder is no place for a
@@ -142,6 +146,9 @@ struct MadeOf {
     format: ClipFormat,
     #[serde(default)]
     purpose: Purpose,
+    /// [`Self::VERSION`] of the release that made it.
+    #[serde(default)]
+    version: u32,
 }
 
 /// What clips are for.
@@ -158,13 +165,19 @@ enum Purpose {
 impl MadeOf {
     const FILE: &str = "corpus.json";
 
+    /// Raised whenever the same seed plans something else.
+    const VERSION: u32 = 1;
+
     fn demo(arguments: &args::Demo, format: ClipFormat) -> Self {
-        let (seed, clips_per_class) = (arguments.seed, arguments.clips_per_class());
-        Self { seed, clips_per_class, format, purpose: Purpose::Demo }
+        Self::new(arguments.seed, arguments.clips_per_class(), format, Purpose::Demo)
+    }
+
+    fn new(seed: u64, clips_per_class: u32, format: ClipFormat, purpose: Purpose) -> Self {
+        Self { seed, clips_per_class, format, purpose, version: Self::VERSION }
     }
 
     fn plan(&self) -> Corpus {
-        let Self { seed, clips_per_class, format, purpose } = self.clone();
+        let Self { seed, clips_per_class, format, purpose, version: _ } = self.clone();
         match purpose {
             Purpose::Demo => Corpus::plan(seed, clips_per_class, format),
             Purpose::Judge => Corpus::plan_for_judge(seed, clips_per_class, format),
@@ -185,16 +198,18 @@ impl MadeOf {
             return Ok(());
         }
         let Self { seed, clips_per_class, .. } = found;
-        let (asked, folder) = ((self.seed, self.clips_per_class), folder.display());
-        // Of the rest, and of a judge's corpus, the flags decide nothing.
-        let is_other_by_flags = self.purpose == Purpose::Demo && asked != (seed, clips_per_class);
-        Err(Failure::usage(if is_other_by_flags {
+        let differs_by_flags = Self { seed, clips_per_class, ..self.clone() } == found;
+        let folder = folder.display();
+        Err(Failure::usage(if differs_by_flags {
             format!(
                 "{folder} holds a corpus made with --seed {seed} --clips-per-class {clips_per_class}: give these, \
                  or choose another --out"
             )
         } else {
-            format!("{folder} holds a corpus of another kind of demo or release: choose another --out")
+            format!(
+                "{folder} holds a corpus of another kind (demo, demo --pipeline-only, a judge's) or of another \
+                 release: choose another --out"
+            )
         }))
     }
 }
@@ -253,8 +268,7 @@ mod tests {
     #[test]
     fn a_folder_keeps_one_corpus() {
         let folder = tempfile::tempdir().unwrap();
-        let (format, purpose) = (ClipFormat::default(), Purpose::Demo);
-        let first = MadeOf { seed: 0, clips_per_class: 32, format, purpose };
+        let first = MadeOf::new(0, 32, ClipFormat::default(), Purpose::Demo);
         first.check(folder.path()).unwrap();
         fs::write(folder.path().join(MadeOf::FILE), serde_json::to_vec(&first).unwrap()).unwrap();
         first.check(folder.path()).unwrap();
@@ -267,7 +281,7 @@ mod tests {
         }
         let small = ClipFormat { size: 56, ..ClipFormat::default() };
         for other in [
-            MadeOf { format: small, ..first.clone() },
+            MadeOf { format: small, clips_per_class: 81, ..first.clone() },
             MadeOf { purpose: Purpose::Judge, ..first.clone() },
             MadeOf { purpose: Purpose::Judge, seed: 1, ..first },
         ] {
@@ -277,10 +291,11 @@ mod tests {
     }
 
     #[test]
-    fn a_corpus_of_an_earlier_release_is_the_demos_own() {
+    fn a_corpus_of_an_earlier_release_which_planned_otherwise_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(MadeOf::FILE), r#"{"seed": 3, "clips_per_class": 2}"#).unwrap();
-        let (format, purpose) = (ClipFormat::default(), Purpose::Demo);
-        MadeOf { seed: 3, clips_per_class: 2, format, purpose }.check(folder.path()).unwrap();
+        let same = MadeOf::new(3, 2, ClipFormat::default(), Purpose::Demo);
+        let error = same.check(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("of another release: choose another --out"), "{error}");
     }
 }

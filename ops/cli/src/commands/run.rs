@@ -25,6 +25,7 @@ use counterpoint_actors::{
 };
 use counterpoint_log::{Broker, Position, TopicLog};
 use counterpoint_messages::{DeadLetter, RecordId, Split, StageName, Topic};
+use counterpoint_models::ModelName;
 
 use super::asking;
 use crate::{
@@ -73,6 +74,8 @@ pub struct Job {
     pub new_revision: bool,
     /// Stage that starts again.
     pub from: Option<StageName>,
+    /// The model that the settings name as judge.
+    pub judge: Option<ModelName>,
 }
 
 /// How a run ended.
@@ -121,6 +124,7 @@ pub fn run(
         materialise: arguments.materialise,
         new_revision: arguments.new_revision,
         from: arguments.from,
+        judge: asking::judge(&config)?,
     };
     let finished = execute(&job, &config, common, screen, local)?;
     tell(&finished, &arguments.out, common)?;
@@ -152,7 +156,7 @@ pub fn execute(
     fs::create_dir_all(&job.out).with_context(|| format!("cannot make folder {}", job.out.display()))?;
     let broker = Broker::of(common.broker.as_deref(), &job.out).map_err(anyhow::Error::from)?;
     let log = open_log(common, &job.out, &config.topics)?;
-    let judge = asking::judge(config, common, local)?;
+    let judge = job.judge.as_ref().map(|name| asking::model(name, config, common, local)).transpose()?;
     let identity = judge.as_ref().map(|judge| judge.facts().clone());
     let rounds = rounds::rounds(config, local)?;
     actix::System::new().block_on(async {

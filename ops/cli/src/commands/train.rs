@@ -11,9 +11,11 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::{
+    teaching::DataSet,
     training::{self, AskedTraining, Course, Outcome as Became, Wanted},
     tuition::{Results, Tuition, content_of},
 };
+use counterpoint_core::questions::Wording;
 use counterpoint_log::Broker;
 use counterpoint_messages::{CheckpointSaved, FormatLevel, RecipeName, StageName, Topic};
 use counterpoint_models::{Base, LearnedStep, ModelName, Progress, Trained, Tutor};
@@ -47,6 +49,7 @@ pub fn run(arguments: &Train, common: &Common, screen: &Screen, local: &'static 
         recipe: arguments.recipe.as_deref(),
         recipes: &arguments.recipes,
         seed: arguments.seed,
+        wording: Wording::default(),
         classes: classes.as_ref(),
         samples: &arguments.samples,
         out: &arguments.out,
@@ -90,6 +93,8 @@ pub struct Order<'a> {
     pub recipes: &'a [RecipeName],
     /// Seed, where the settings shall not say.
     pub seed: Option<u64>,
+    /// How questions are worded.
+    pub wording: Wording,
     /// The classes that are learned from, if not all.
     pub classes: Option<&'a BTreeSet<String>>,
     /// Output folder of the run.
@@ -112,6 +117,7 @@ impl Order<'_> {
             let flags = log_flags(common, self.samples);
             check_level(&*subject.run.log, FormatLevel::TRAININGS, "trainings", &flags).await?;
             let data_set = subject.data_set(config, self.classes)?;
+            let data_set = DataSet { wording: self.wording, ..data_set };
             let prepared = local.prepare(&self.base, self.recipe).map_err(anyhow::Error::from)?;
             let course = Course { base: self.base.clone(), prepared };
             let bytes = serde_json::to_vec(&data_set).context("cannot write down what is learned from")?;

@@ -26,6 +26,9 @@ use crate::{Group, LogError, checks};
 
 /// How long the brokers may take to answer at all, where something is known to be wrong.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long brokers that have just started may not count yet where topics are made.
+const STARTING: Duration = Duration::from_secs(10);
 /// The same where they are merely slow.
 const SLOWNESS: Duration = Duration::from_secs(60);
 /// How long one question waits for its answer.
@@ -325,7 +328,7 @@ impl<'a> Survey<'a> {
                     // Another process was faster.
                     Ok(_) | Err((_, Code::TopicAlreadyExists)) => {}
                     // Brokers that have just started count only after a while.
-                    Err((_, Code::InvalidReplicationFactor)) if start.elapsed() < PATIENCE => is_early = true,
+                    Err((_, Code::InvalidReplicationFactor)) if start.elapsed() < STARTING => is_early = true,
                     Err((name, code)) => {
                         return Err(self.place.code(code, format!("topic {name} cannot be made: {code}")));
                     }
@@ -334,6 +337,7 @@ impl<'a> Survey<'a> {
             if !is_early {
                 return Ok(());
             }
+            tracing::debug!(place = %self.place, "fewer brokers than copies of a topic; they may be starting");
             thread::sleep(Duration::from_millis(200));
         }
     }

@@ -74,7 +74,7 @@ impl Place {
             )),
             Code::InvalidReplicationFactor => self.invalid(format!(
                 "fewer brokers run than copies of a topic are wanted ({words}): start them, or mend setting \
-                 topics.kafka.replication"
+                 topics.replication"
             )),
             Code::MessageSizeTooLarge
             | Code::MessageBatchTooLarge

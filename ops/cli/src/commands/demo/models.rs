@@ -9,15 +9,17 @@ use anyhow::Context as _;
 use counterpoint_actors::store::write_atomically;
 use counterpoint_core::{
     corpus::ClipFormat,
+    questions::Wording,
     scoring::{Claim, claims},
 };
 use counterpoint_models::{Base, LocalModel, ModelName};
 use serde::Serialize;
 
-use super::{MadeOf, Stage, interrupted};
+use super::{MadeOf, Stage, check, interrupted};
 use crate::{
     args::{self, Common},
     commands::{
+        asking,
         evaluate::{Evaluation, evaluate, tell as tell_scores},
         run::{republishing::republish, tell},
         train::Order,
@@ -51,18 +53,21 @@ pub(super) fn run(
     config.decoder.frame_rate = u32::from(FORMAT.frame_rate);
     let out = &arguments.out;
     let made_of = MadeOf::demo(arguments, FORMAT);
-    Stage { out, config: &config, common, screen }.check(&made_of)?;
-    if let Some(judge) = &config.prober.judge {
+    check(&made_of, out, &config, common)?;
+    let judge = if let Some(judge) = asking::judge(&config)? {
         say(&format!("1 of 5: the judge is {judge}, as the settings say"));
+        judge
     } else {
         say("1 of 5: a judge learns to tell whether a class is seen and whether it is heard");
-        config.prober.judge = judge::teach(arguments, &config, common, screen, local)?;
-        if config.prober.judge.is_none() {
+        if !judge::teach(arguments, &config, common, screen, local)? {
             return interrupted();
         }
-    }
+        // As seen from OUT: what depends on settings must not depend on where OUT lies.
+        config.prober.judge = Some(judge::CHECKPOINT.to_owned());
+        ModelName::Local(LocalModel { checkpoint: out.join(judge::CHECKPOINT), adapter: None })
+    };
     say("2 of 5: a corpus, and what the pipeline and its judge make of it");
-    let stage = Stage { out, config: &config, common, screen };
+    let stage = Stage { out, config: &config, common, screen, judge: Some(judge) };
     let Some(finished) = stage.run(&made_of, Some(local))? else { return interrupted() };
     let judged = passed::judged(&made_of, out, common)?;
     write(&judged, &out.join("judge.json"))?;
@@ -75,7 +80,8 @@ pub(super) fn run(
         )));
     }
 
-    let lesson = Lesson { config: &config, common, samples: out, seed: arguments.seed, screen, local };
+    let (seed, wording) = (arguments.seed, Wording::default());
+    let lesson = Lesson { config: &config, common, samples: out, seed, wording, screen, local };
     let base = LocalModel { checkpoint: out.join("models/base"), adapter: None };
     let tuned = LocalModel { adapter: Some(out.join("models/tuned")), ..base.clone() };
     say("3 of 5: a model learns from clips whose picture and sound always fit together");
@@ -126,6 +132,7 @@ struct Lesson<'a> {
     /// Output folder of the run.
     samples: &'a Path,
     seed: u64,
+    wording: Wording,
     screen: &'a Screen,
     local: &'static dyn LocalModels,
 }
@@ -138,6 +145,7 @@ impl Lesson<'_> {
             recipe: Some(recipe.as_ref()),
             recipes: &[],
             seed: Some(self.seed),
+            wording: self.wording,
             classes: None,
             samples: self.samples,
             out,

@@ -7,7 +7,10 @@ use std::{
 
 use anyhow::Context as _;
 use counterpoint_actors::store::write_atomically;
-use counterpoint_core::experiments::{Answers, Experiment, Halves};
+use counterpoint_core::{
+    experiments::{Answers, Experiment, Halves},
+    questions::Wording,
+};
 use counterpoint_models::{Base, LocalModel, ModelName, Trained};
 
 use super::{Bench, facts};
@@ -95,6 +98,7 @@ impl Bench<'_> {
             recipe: Some(&recipe),
             recipes: &[],
             seed: None,
+            wording: Wording::default(),
             classes: Some(&halves.seen),
             samples: self.out,
             out: &adapter,

@@ -51,7 +51,7 @@ fn by_fault(corpus: &Corpus, verdicts: &BTreeMap<&str, bool>) -> Judged {
     Judged { good: passed(None), planted: planted.into() }
 }
 
-/// Says what the gate, and the judge if there is one, let through, and whether that can be built upon.
+/// Says what gate and judge let through, and whether that can be built upon.
 pub(super) fn say_what_passed(judged: &Judged) {
     let told = |Passed { accepted, of }: Passed, clips: &str| {
         let share = 100.0 * accepted as f64 / of.max(1) as f64;
