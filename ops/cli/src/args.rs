@@ -112,7 +112,7 @@ pub struct Demo {
     /// Seed of the corpus and of every random choice
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Good clips of each of the eight classes, from 1 to 2000 (default: 81; with --pipeline-only 32);
+    /// Good clips of each of the eight classes, from 1 to 2000 (default: 87; with --pipeline-only 32);
     /// the judge learns from up to 32 others of each
     #[arg(long, value_name = "N")]
     clips_per_class: Option<u32>,
@@ -127,7 +127,7 @@ pub struct Demo {
 impl Demo {
     /// Good clips of each class.
     pub fn clips_per_class(&self) -> u32 {
-        self.clips_per_class.unwrap_or(if self.pipeline_only { 32 } else { 81 })
+        self.clips_per_class.unwrap_or(if self.pipeline_only { 32 } else { 87 })
     }
 }
 

@@ -281,7 +281,7 @@ mod tests {
         }
         let small = ClipFormat { size: 56, ..ClipFormat::default() };
         for other in [
-            MadeOf { format: small, clips_per_class: 81, ..first.clone() },
+            MadeOf { format: small, clips_per_class: 87, ..first.clone() },
             MadeOf { purpose: Purpose::Judge, ..first.clone() },
             MadeOf { purpose: Purpose::Judge, seed: 1, ..first },
         ] {
