@@ -129,7 +129,8 @@ impl Default for GateSettings {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ComposerSettings {
-    /// `default` (every recipe once), `published` (1 + 10 donors, appendix C) or the path of a plan.
+    /// `default` (every recipe once), `published` (1 + 10 donors, appendix C), `streams` (whole, no sound, no
+    /// picture) or the path of a plan.
     pub plan: String,
 }
 

@@ -73,6 +73,9 @@ impl Course {
     }
 }
 
+/// Version of what a training makes of its plan: raised whenever the same plan would give other weights.
+const TRANSFORM: u32 = 2;
+
 /// What somebody asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
@@ -105,7 +108,7 @@ impl Wanted {
             "asked {base_identity:?} {settings} {recipes:?} {seed:?} {data_set} {folder:?} {attempt}"
         );
         let (stage, settings) = (StageName::Planner, Fingerprint::default());
-        let id = Cause { stage, transform: 1, settings, inputs: &[], detail: &detail }.id();
+        let id = Cause { stage, transform: TRANSFORM, settings, inputs: &[], detail: &detail }.id();
         TrainingPlanned { id, ..planned }
     }
 }

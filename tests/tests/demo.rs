@@ -63,6 +63,9 @@ fn the_demo_finds_what_was_planted_and_a_second_one_changes_nothing() {
     for topic in ["clips", "curated", "decoded", "accepted", "samples", "skipped", "rejected"] {
         assert_eq!(out.records()[topic], records[topic], "{topic}");
     }
+
+    let changed = demo(&out.path(""), "1", "3").env("COUNTERPOINT_GATE__SILENT_SHARE_MAX", "0.5").run();
+    changed.ended_with(2, &["gate.silent_share_max", "set them as they were, or give another --out"]);
 }
 
 #[test]

@@ -146,7 +146,7 @@ pub struct Run {
     /// Output folder: topics, media objects, manifest.jsonl, summary.json, report.html
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Plan of the samples: default, published, or a file
+    /// Plan of the samples: default, published, streams, or a file
     #[arg(long, value_name = "TOML")]
     pub plan: Option<String>,
     /// Seed of every random choice
@@ -266,7 +266,7 @@ pub struct Compose {
     /// Folder for the files, one subfolder a recipe, and manifest.jsonl
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Another plan than the run's: default, published, or a file
+    /// Another plan than the run's: default, published, streams, or a file
     #[arg(long, value_name = "TOML")]
     pub plan: Option<String>,
     /// Another seed than the run's

@@ -137,7 +137,9 @@ pub fn plan(name: &str) -> Result<Plan, Failure> {
         Some(plan) => Ok(plan),
         None => {
             let text = read("plan", name.as_ref()).map_err(|error| {
-                Failure::usage(format!("{error}, or give one of the built-in plans: default, published"))
+                Failure::usage(format!(
+                    "{error}, or give one of the built-in plans: default, published, streams"
+                ))
             })?;
             Ok(Plan::from_toml(&text, name).map_err(anyhow::Error::from)?)
         }

@@ -1,7 +1,7 @@
 //! What every accepted clip is to become: the recipes, their parameters and how often a donor may be used.
 //!
-//! A plan is a short TOML file. Two are built in and chosen by name: `default` makes every recipe once,
-//! `published` is the paper's training set (appendix C).
+//! A plan is a short TOML file. Three are built in and chosen by name: `default` makes every recipe once,
+//! `published` is the paper's training set (appendix C), `streams` is each clip whole and each of its streams alone.
 
 use std::collections::BTreeSet;
 
@@ -67,9 +67,10 @@ impl Default for Plan {
 
 impl Plan {
     /// Names of the built-in plans and their text, which shows people what a plan file looks like.
-    pub const BUILT_IN: [(&'static str, &'static str); 2] = [
+    pub const BUILT_IN: [(&'static str, &'static str); 3] = [
         ("default", include_str!("../plans/default.toml")),
         ("published", include_str!("../plans/published.toml")),
+        ("streams", include_str!("../plans/streams.toml")),
     ];
 
     /// The built-in plan `published`: each clip as it is and with ten further sounds of distinct classes.
@@ -77,6 +78,12 @@ impl Plan {
         let aligned = PlanEntry { recipe: Recipe::Aligned, donors: 0 };
         let misaligned = PlanEntry { recipe: Recipe::Misaligned, donors: 10 };
         Self::of(vec![aligned, misaligned], 40, 10)
+    }
+
+    /// The built-in plan `streams`: each clip as it is, without its sound and without its picture.
+    fn streams() -> Self {
+        let recipes = [Recipe::Aligned, Recipe::AudioRemoved, Recipe::FramesZeroed];
+        Self::of(recipes.map(|recipe| PlanEntry { recipe, donors: 0 }).into(), 10, 1)
     }
 
     fn of(entries: Vec<PlanEntry>, donor_use_cap: u32, aligned_weight: u32) -> Self {
@@ -89,6 +96,7 @@ impl Plan {
         match name {
             "default" => Some(Self::default()),
             "published" => Some(Self::published()),
+            "streams" => Some(Self::streams()),
             _ => None,
         }
     }
@@ -375,7 +383,7 @@ mod tests {
 
     #[test]
     fn the_canonical_spelling_is_read_back() {
-        for plan in [Plan::default(), Plan::published()] {
+        for plan in [Plan::default(), Plan::published(), Plan::streams()] {
             assert_eq!(Plan::from_toml(&plan.to_toml(), "canonical").ok(), Some(plan));
         }
     }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     prepare::in_parallel,
-    run::{Finished, Job, execute, tell},
+    run::{Changes, Finished, Job, execute, tell},
 };
 use crate::{
     args::{self, Common},
@@ -101,7 +101,7 @@ impl Stage<'_> {
             stages: stages(self.config.prober.judge.is_some(), false).into_iter().collect(),
             follow: false,
             materialise: false,
-            new_revision: false,
+            changes: Changes::Refuse,
             from: None,
             judge: self.judge.clone(),
         }

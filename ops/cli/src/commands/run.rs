@@ -70,12 +70,23 @@ pub struct Job {
     pub follow: bool,
     /// Whether the samples' files are made.
     pub materialise: bool,
-    /// Whether changed settings may make a new revision.
-    pub new_revision: bool,
+    /// What becomes of changed settings.
+    pub changes: Changes,
     /// Stage that starts again.
     pub from: Option<StageName>,
     /// The model that the settings name as judge.
     pub judge: Option<ModelName>,
+}
+
+/// What becomes of settings that are others than those that the log was worked on under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Changes {
+    /// They make a new revision.
+    Revise,
+    /// They are told of, and how they can make one.
+    Ask,
+    /// They are refused: the command has no revisions.
+    Refuse,
 }
 
 /// How a run ended.
@@ -122,7 +133,7 @@ pub fn run(
         stages,
         follow: arguments.follow,
         materialise: arguments.materialise,
-        new_revision: arguments.new_revision,
+        changes: if arguments.new_revision { Changes::Revise } else { Changes::Ask },
         from: arguments.from,
         judge: asking::judge(&config)?,
     };
@@ -248,16 +259,21 @@ fn decide(
     let RevisionChoice { wanted, newest } = choice;
     let Some(newest) = newest else { return Ok(wanted) };
     let is_same = newest.is_same_as(&wanted);
-    if !is_same && !job.new_revision {
+    if !is_same && job.changes != Changes::Revise {
         let differences = wanted.differences(&newest);
         let listed = match differences.as_slice() {
             [] => "  the program's own transforms have changed".to_owned(),
             differences => differences.iter().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n"),
         };
+        let remedy = match job.changes {
+            Changes::Refuse => "set them as they were, or give another --out",
+            _ => {
+                "give --new-revision to work under the new ones from here on (what they do not touch is reused), \
+                 or another --out"
+            }
+        };
         return Err(Failure::usage(format!(
-            "{} was run under other settings (revision {}):\n{listed}\n\
-             give --new-revision to work under the new ones from here on (what they do not touch is reused), \
-             or another --out",
+            "{} was run under other settings (revision {}):\n{listed}\n{remedy}",
             job.out.display(),
             newest.declared.number,
         )));

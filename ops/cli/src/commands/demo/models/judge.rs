@@ -36,6 +36,7 @@ pub(super) fn teach(
     // What it learns from is shown to it like what it will judge, and asked in the same words.
     config.evaluator.frames_per_second = config.prober.frames_per_second;
     config.evaluator.size = None;
+    config.composer.plan = "streams".to_owned();
     let wording = Wording { judge_suffix: config.prober.suffix, ..Wording::default() };
     // Its clips are nobody else's, so their log and objects are its own, wherever the demo's are.
     config.store.url = None;
