@@ -17,6 +17,8 @@ DENY := $(TARGET)/tools/bin/cargo-deny
 # Continuous integration builds exactly what was committed.
 LOCKED := $(if $(CI),--locked)
 
+# Everything is built from the whole workspace, so that all targets have crates with one set of features: nothing is
+# built twice.
 step = @printf '\n== %s\n' '$(1)'
 
 .PHONY: help setup fmt fmt-check deny advisories clippy build demo effect experiments test simulate parity chaos kafka doc clean
@@ -57,7 +59,7 @@ clippy: ## lint everything, warnings are errors
 build: ## build all programs: `counterpoint`, its media worker, and the same with models in it
 	@ops/setup.sh models
 	$(call step,build)
-	cargo build $(LOCKED) --release -p counterpoint -p counterpoint-worker -p counterpoint-with-models
+	cargo build $(LOCKED) --release --workspace --bins
 
 demo: build ## show the collapse and its repair: corpus, pipeline, training, questions; ends with a report
 	$(call step,demo)
@@ -73,7 +75,6 @@ experiments: demo ## the paper's other experiments on the demo's models, each a 
 		$(PROGRAM) experiment $$name --samples $(OUT) || exit; \
 	done
 
-# The programs are built together with the tests that start them: one set of features, so nothing twice.
 test: ## set up, check and test everything, as continuous integration does
 	$(call step,set-up)
 	@ops/setup.sh test
@@ -85,7 +86,7 @@ test: ## set up, check and test everything, as continuous integration does
 
 simulate: ## run SCHEDULES=2000 fresh schedules of the simulation, or tell every step of the one of SEED=N
 	SIMULATION_SCHEDULES=$(or $(SCHEDULES),2000) $(if $(SEED),SIMULATION_SEED=$(SEED)) \
-		cargo test $(LOCKED) --release -p counterpoint-actors --test simulation fresh -- --nocapture
+		cargo test $(LOCKED) --release --workspace --test simulation fresh -- --nocapture
 
 # Sizes of the models and lengths of the clips follow from the seed, too.
 parity: ## hold the models against transformers on SEEDS=5 fresh random models, or on the one of SEED=N
@@ -96,7 +97,7 @@ parity: ## hold the models against transformers on SEEDS=5 fresh random models, 
 		$(TARGET)/tools/parity/bin/python models/omni/tests/parity/reference.py --varied --seed "$$seed" \
 			$(TARGET)/parity/$$seed; \
 		PARITY_FIXTURES=$$(realpath $(TARGET)/parity/$$seed) \
-			cargo test $(LOCKED) --release -p counterpoint-omni --test parity; \
+			cargo test $(LOCKED) --release --workspace --test parity; \
 		rm -r $(TARGET)/parity/$$seed; \
 	done
 	@$(MAKE) build
@@ -105,13 +106,13 @@ parity: ## hold the models against transformers on SEEDS=5 fresh random models, 
 		$(PROGRAM) bench $$name --layers 2 --width 128 --pixels 112 --seconds 2 --rounds 1; \
 	done
 
-chaos: ## kill the program KILLS=200 times on each engine, and hold what comes of it against the guarantee
+chaos: build ## kill the program KILLS=200 times on each engine, and hold what comes of it against the guarantee
 	CHAOS_KILLS=$(or $(KILLS),200) $(if $(SEED),CHAOS_SEED=$(SEED)) \
-		cargo test $(LOCKED) --release -p counterpoint-tests --test chaos -- --nocapture --test-threads=1
+		cargo test $(LOCKED) --release --workspace --test chaos -- --nocapture --test-threads=1
 
-kafka: ## start a Kafka broker on port 9092 that keeps its data in out/kafka
+kafka: build ## start a Kafka broker on port 9092 that keeps its data in out/kafka
 	@ops/setup.sh test
-	cargo run $(LOCKED) --release -p counterpoint-servers -- kafka --port 9092 --folder out/kafka
+	$(TARGET)/release/counterpoint-servers kafka --port 9092 --folder out/kafka
 
 doc: ## write the reference of every crate to target/doc
 	RUSTDOCFLAGS='-D warnings' cargo doc $(LOCKED) --workspace --no-deps

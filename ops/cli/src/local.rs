@@ -23,7 +23,7 @@ const PROGRAM: &str = "counterpoint-with-models";
 
 /// How often one of libtorch's threads looks for work before it sleeps, and what says so. By itself it looks for
 /// milliseconds, which takes the cores from whatever else works on them; training alone loses nothing by less.
-const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "10000");
+const SPINS: (&str, &str) = ("GOMP_SPINCOUNT", "1000");
 
 /// What a program with models in it can do, beside training them.
 pub trait LocalModels: Tutor {
