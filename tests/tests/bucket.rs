@@ -119,6 +119,46 @@ fn an_object_that_vanished_or_changed_between_found_and_decoded_costs_its_own_cl
 }
 
 #[test]
+fn a_bucket_is_followed_what_comes_later_is_read_once_and_a_server_that_falls_ill_is_waited_for() {
+    let workplace = Workplace::with_clips(2);
+    let server = server(&workplace);
+    let out = Out::at(&workplace.path("out"));
+    let program = || {
+        run(&workplace, &server, CLIPS, &out.path(""))
+            .with(["--follow"])
+            .env("COUNTERPOINT_FOLLOW__SCAN_SECONDS", "0.1")
+            .env("COUNTERPOINT_FOLLOW__SETTLE_SECONDS", "0.3")
+            .env("COUNTERPOINT_FOLLOW__SEAL_CLIPS", "2")
+    };
+    let accepted = || out.status_if_begun().map_or(0, |status| number(&status["summary"]["accepted"]));
+    let fill = || server.fill("clips", "of/somebody", &workplace.path("clips")).unwrap();
+    let mut following = program().start();
+    following.until("what is there is accepted", |_| accepted() == 2);
+
+    workplace.add_good(2);
+    fill();
+    following.until("what came later is accepted", |_| accepted() == 3);
+
+    server.set_ill(true);
+    let refused = server.refused();
+    following.until("the server refuses", |_| server.refused() > refused);
+    workplace.add_good(3);
+    fill();
+    server.set_ill(false);
+    following.until("what came meanwhile is accepted", |_| accepted() == 4);
+    following.kill();
+    following.wait();
+
+    workplace.add_good(4);
+    fill();
+    let mut following = program().start();
+    following.until("what came after the kill is accepted", |_| accepted() == 5);
+    following.interrupt();
+    following.wait().done();
+    assert_eq!(out.records()["decoded"], 5, "no object is decoded twice");
+}
+
+#[test]
 fn a_server_or_bucket_that_is_not_there_is_told_at_the_start_with_its_remedy() {
     let workplace = Workplace::with_clips(2);
     let mut server = server(&workplace);

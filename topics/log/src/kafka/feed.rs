@@ -113,28 +113,28 @@ impl Drop for Feeding {
 
 impl Feed {
     fn fill(&self, cluster: &Arc<Cluster>, topic: Topic, from: &[(u32, Position)]) {
-        let reader = match Reader::following(cluster, topic).and_then(|reader| {
-            reader.read_from(from)?;
-            Ok(reader)
-        }) {
+        let mut reader = match reader_of(cluster, topic, from) {
             Ok(reader) => reader,
             Err(error) => return self.failed(topic, error),
         };
-        let mut stalls = Stalls::new(topic);
+        let mut stalls = Stalls::new(topic, from);
         while self.has_room() {
-            match take(&reader) {
-                Ok((records, ended)) if records.is_empty() && ended.is_empty() => {
-                    if let Err(error) = stalls.look(cluster, from.iter().map(|(partition, _)| *partition)) {
-                        self.failed(topic, error);
-                    }
+            let looked = take(&reader).and_then(|(records, ended)| {
+                stalls.heard(&records, &ended);
+                if !(records.is_empty() && ended.is_empty()) {
+                    self.add(topic, records, &ended);
                 }
-                Ok((records, ended)) => self.add(topic, records, &ended),
-                Err(error) => {
-                    let is_passing = error.is_passing();
-                    self.failed(topic, error);
-                    if !is_passing {
-                        return;
-                    }
+                if stalls.look(cluster)? {
+                    tracing::warn!(%topic, "a client read nothing of what is there; another reads on in its place");
+                    reader = reader_of(cluster, topic, &stalls.places())?;
+                }
+                Ok(())
+            });
+            if let Err(error) = looked {
+                let is_passing = error.is_passing();
+                self.failed(topic, error);
+                if !is_passing {
+                    return;
                 }
             }
         }
@@ -204,6 +204,12 @@ impl Inner {
         let waiting = || self.lanes.iter().filter(|(_, lane)| !lane.is_empty()).map(|(place, _)| *place);
         waiting().find(|place| Some(*place) > self.turn).or_else(|| waiting().next())
     }
+}
+
+fn reader_of(cluster: &Arc<Cluster>, topic: Topic, from: &[(u32, Position)]) -> Result<Reader, LogError> {
+    let reader = Reader::following(cluster, topic)?;
+    reader.read_from(from)?;
+    Ok(reader)
 }
 
 /// What a reader has at hand, waiting a little for the first of it.

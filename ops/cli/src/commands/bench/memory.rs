@@ -3,7 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use anyhow::Context as _;
-use counterpoint_core::corpus::ClipFormat;
+use counterpoint_core::corpus::{ClipFormat, ToyClass};
 
 use super::{
     Bench, films, lists,
@@ -75,8 +75,11 @@ fn whole_run(folder: &Path, clips: &[std::path::PathBuf]) -> anyhow::Result<Peak
         anyhow::Ok(path)
     };
     let stems = clips.iter().filter_map(|clip| clip.file_stem()?.to_str());
-    // One class for all: what is measured does not depend on it.
-    let rows: String = stems.map(|stem| format!("{stem}, 0.000, 2.000, \"/m/0bt9lr\"\n")).collect();
+    // All classes in turn, so that there are donors for every recipe.
+    let rows: String = stems
+        .zip(ToyClass::ALL.iter().cycle())
+        .map(|(stem, class)| format!("{stem}, 0.000, 2.000, \"{}\"\n", class.labels().join(",")))
+        .collect();
     let (labels, ontology) = (write("train_segments.csv", &rows)?, write("ontology.json", lists::ONTOLOGY)?);
     let settings = write("settings.toml", SETTINGS)?;
     let mut command = Command::new(std::env::current_exe().context("cannot tell where this program lies")?);

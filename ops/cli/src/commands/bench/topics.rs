@@ -24,6 +24,8 @@ use counterpoint_log::{
 };
 use counterpoint_messages::{Fingerprint, LabelList, Split, StageName, Topic};
 use futures::StreamExt as _;
+use rand::{Rng as _, SeedableRng as _};
+use rand_chacha::ChaCha8Rng;
 
 use super::{
     Bench, lists,
@@ -55,6 +57,10 @@ const FILES_A_FOLDER: u64 = 10_000;
 /// How often the stages are asked how far they are.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// Random letters that values are cut from, and how far apart those of two records begin.
+const LETTERS: usize = 1 << 20;
+const STRIDE: u64 = 7919;
+
 /// Bytes of a record's value where no pass has told.
 const VALUE_BYTES: u64 = 256;
 
@@ -70,14 +76,20 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
     findings.inputs.insert("log", named);
     let input = Input::make(records, bench)?;
 
-    // A log elsewhere cannot be made anew for each round, so there is one pass over it.
-    let passes = if embedded { bench.rounds.rounds } else { 1 };
+    let passes = bench.rounds.rounds;
     let mut pass = Measured { name: PIPELINE, turns: Vec::new() };
     let mut value_bytes = VALUE_BYTES;
     let bar = bench.screen.bar("passes", passes as usize);
     for number in 0..passes {
         let out = bench.scratch.join(format!("pass-{number}"));
-        let done = input.pass(records, &out, common, bench)?;
+        fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
+        // A log elsewhere has each pass under names of its own, and keeps it.
+        let mut topics = bench.config.topics.clone();
+        if !embedded {
+            topics.prefix = format!("{}.pass-{number}", topics.prefix);
+        }
+        let log = open_log(common, &out, &topics)?;
+        let done = input.pass(records, &out, &log, bench)?;
         value_bytes = (done.clip_bytes / records.max(1)).max(1);
         if number == 0 {
             let found = format!("{} of {records}, then {} by the curator", done.clips, done.curated);
@@ -93,7 +105,7 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
     let out = bench.scratch.join("raw");
     let log = open_log(common, &out, &bench.config.topics)?;
     let raw = Raw::join(&*log, value_bytes)?;
-    let many = records.min(100_000).max(arguments.batch);
+    let many = records.max(arguments.batch);
     let mut sides = vec![
         Side::new(SINGLE, || Spent::on(|| raw.write(SINGLES, 1))),
         Side::new(BATCH, || Spent::on(|| raw.write(many, arguments.batch))),
@@ -131,6 +143,11 @@ pub fn run(arguments: &TopicsBench, common: &Common, bench: &Bench<'_>) -> Resul
         "every commit is a transaction: this log has none without; what a transaction costs is the difference \
          between the two kinds of commits"
             .to_owned(),
+        format!(
+            "{BATCH} and {PERF} write values of random capital letters, compressed with lz4; ours have a key and a \
+             header each beside it; a JVM starts in each of the peer's turns"
+        ),
+        "processor time is that of this process or of the peer's; a broker's comes on top of it".to_owned(),
     ]);
     Ok(findings)
 }
@@ -181,18 +198,23 @@ impl Input {
     }
 
     /// Brings all of it through source and curator, on a log of its own.
-    fn pass(&self, records: u64, out: &Path, common: &Common, bench: &Bench<'_>) -> Result<Pass, Failure> {
-        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        let log = open_log(common, out, &bench.config.topics)?;
+    fn pass(
+        &self,
+        records: u64,
+        out: &Path,
+        log: &Arc<dyn TopicLog>,
+        bench: &Bench<'_>,
+    ) -> Result<Pass, Failure> {
         actix::System::new().block_on(async {
-            if counted(&*log, Topic::Clips).await?.0 > 0 {
+            if counted(&**log, Topic::Clips).await?.0 > 0 {
                 return Err(Failure::usage(
                     "the log holds clips already; give the topics a prefix of their own",
                 ));
             }
-            let spent = self.run_stages(records, out, &log, bench).await?;
-            let (clips, clip_bytes) = counted(&*log, Topic::Clips).await?;
-            let curated = counted(&*log, Topic::Curated).await?.0 + counted(&*log, Topic::Rejected).await?.0;
+            let spent = self.run_stages(records, out, log, bench).await?;
+            let (clips, clip_bytes) = counted(&**log, Topic::Clips).await?;
+            let curated =
+                counted(&**log, Topic::Curated).await?.0 + counted(&**log, Topic::Rejected).await?.0;
             Ok(Pass { spent, clips, clip_bytes, curated })
         })
     }
@@ -290,6 +312,8 @@ struct Raw {
     epoch: Epoch,
     partitions: u32,
     value_bytes: u64,
+    /// What values are cut from.
+    letters: Vec<u8>,
     system: tokio::runtime::Runtime,
 }
 
@@ -314,7 +338,9 @@ impl Raw {
             }
         })?;
         let partitions = log.partitions(Topic::Decoded);
-        Ok(Self { member, _events: events, epoch, partitions, value_bytes, system })
+        let mut rng = ChaCha8Rng::seed_from_u64(0);
+        let letters = (0..LETTERS).map(|_| rng.random_range(b'A'..=b'Z')).collect();
+        Ok(Self { member, _events: events, epoch, partitions, value_bytes, letters, system })
     }
 
     /// Writes so many records, `batch` in a commit, one commit after another.
@@ -331,6 +357,14 @@ impl Raw {
         })
     }
 
+    /// Capital letters, as Kafka's own measurement writes them.
+    fn value(&self, number: u64) -> Vec<u8> {
+        let length = usize::try_from(self.value_bytes).unwrap_or(1);
+        let starts = self.letters.len().saturating_sub(length).max(1);
+        let start = usize::try_from(number.wrapping_mul(STRIDE)).unwrap_or(0) % starts;
+        self.letters.iter().cycle().skip(start).take(length).copied().collect()
+    }
+
     fn leave(self) -> anyhow::Result<()> {
         Ok(self.system.block_on(self.member.leave())?)
     }
@@ -340,7 +374,7 @@ impl Raw {
             topic: Topic::Decoded,
             partition: u32::try_from(number % u64::from(partitions.max(1))).unwrap_or(0),
             key: number.to_le_bytes().to_vec(),
-            value: vec![7; usize::try_from(self.value_bytes).unwrap_or(1)],
+            value: self.value(number),
             headers: Headers { revision: Some(WRITER), ..Headers::default() },
         }
     }
@@ -359,7 +393,9 @@ fn perf_test(jars: &Path, servers: &str, records: u64, bytes: u64, transactions:
     let mut command = tool(jars, "ProducerPerformance");
     command.args(["--topic", PERF_TOPIC, "--throughput", "-1"]);
     command.args(["--num-records", &records.to_string(), "--record-size", &bytes.to_string()]);
-    command.args(["--producer-props", &format!("bootstrap.servers={servers}"), "acks=all"]);
+    command.args(["--bootstrap-server", servers, "--command-property", "acks=all"]);
+    // As this program's own producer has it.
+    command.args(["compression.type=lz4", "linger.ms=1"]);
     if transactions {
         command.args(["--transaction-duration-ms", "250"]);
     }
