@@ -24,7 +24,6 @@ pub struct OmniModel {
     pub(crate) yes: Vec<usize>,
     pub(crate) no: Vec<usize>,
     pub(crate) stop: Stop,
-    ignored: usize,
 }
 
 impl OmniModel {
@@ -59,6 +58,10 @@ impl OmniModel {
         if let Some(adapter) = &adapter {
             adapter.check(&checkpoint)?;
         }
+        let ignored = checkpoint.ignored();
+        if ignored > 0 {
+            tracing::info!(checkpoint = %folder.display(), "{ignored} tensors of the part that speaks are not read");
+        }
         let identity = identity(folder, &checkpoint, adapter.as_ref())?;
         let named = identity.name();
         let mut model = Model::load(config, &checkpoint, &device)?;
@@ -90,13 +93,7 @@ impl OmniModel {
             yes,
             no,
             stop: stop.clone(),
-            ignored: checkpoint.ignored(),
         })
-    }
-
-    /// Tensors of the checkpoint that belong to the part that speaks, and were not read.
-    pub fn ignored_tensors(&self) -> usize {
-        self.ignored
     }
 
     /// The network.

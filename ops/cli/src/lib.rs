@@ -20,7 +20,7 @@ use clap::Parser;
 
 use crate::{args::Arguments, output::Failure};
 pub use crate::{
-    local::{Examined, LocalModels},
+    local::{Examined, LocalModels, Weights},
     sides::{Job, Outcome as SideOutcome, Prompt, Scale, Side, Work},
 };
 

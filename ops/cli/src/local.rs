@@ -74,7 +74,7 @@ pub trait LocalModels: Tutor {
     /// What a checkpoint holds and what it takes, without reading a weight.
     ///
     /// # Errors
-    /// A file that cannot be read, a tensor that is missing or has another shape.
+    /// A configuration that cannot be read or makes no model.
     fn examine(&self, folder: &Path) -> anyhow::Result<Examined>;
 
     /// A side of a benchmark, ready for its first turn.
@@ -85,16 +85,23 @@ pub trait LocalModels: Tutor {
 }
 
 /// What a checkpoint holds and takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Examined {
     /// Numbers that the model consists of.
     pub parameters: u64,
-    /// Bytes of its tensors on disk.
-    pub bytes: u64,
-    /// Tensors of the part that speaks, which are not read.
-    pub ignored: usize,
     /// Bytes of memory for a use, for a clip of ten seconds.
     pub memory: Vec<(String, u64)>,
+    /// Its tensors, or the file and the tensor that is wrong.
+    pub weights: anyhow::Result<Weights>,
+}
+
+/// Tensors of a checkpoint.
+#[derive(Debug)]
+pub struct Weights {
+    /// Bytes of them on disk.
+    pub bytes: u64,
+    /// Those of the part that speaks, which are not read.
+    pub ignored: usize,
 }
 
 /// Opens a model by its name, on a thread of its own.

@@ -5,7 +5,7 @@ mod sides;
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
-use counterpoint_cli::{Examined, Job, LocalModels, Side};
+use counterpoint_cli::{Examined, Job, LocalModels, Side, Weights};
 use counterpoint_local::{OmniModel, prepare, train};
 use counterpoint_models::{
     Base, LocalModel, LocalSettings, Material, Model, ModelError, Prepared, Progress, Stop, Trained,
@@ -83,8 +83,10 @@ impl LocalModels for Omni {
 
     fn examine(&self, folder: &Path) -> anyhow::Result<Examined> {
         let sizes = Sizes::from(&ThinkerConfig::open(folder)?);
-        let checkpoint = Checkpoint::open(folder)?;
-        checkpoint.check(&sizes)?;
+        let weights = Checkpoint::open(folder).and_then(|checkpoint| {
+            checkpoint.check(&sizes)?;
+            Ok(Weights { bytes: checkpoint.bytes(), ignored: checkpoint.ignored() })
+        });
         let lora = |targets, checkpointing| Mode::Lora { rank: RANK, targets, checkpointing };
         let uses = [
             ("answers, f32", Dtype::F32, Mode::Inference),
@@ -98,9 +100,8 @@ impl LocalModels for Omni {
             .map(|(name, dtype, mode)| Ok((name.to_owned(), memory(&sizes, dtype, CLIP, mode)?.total())));
         Ok(Examined {
             parameters: sizes.parameters()?.total(),
-            bytes: checkpoint.bytes(),
-            ignored: checkpoint.ignored(),
             memory: memory.collect::<anyhow::Result<_>>()?,
+            weights: weights.map_err(anyhow::Error::from),
         })
     }
 

@@ -10,5 +10,6 @@ mod experiments;
 mod folders;
 mod looking;
 mod media;
+mod models;
 mod revisions;
 mod usage;

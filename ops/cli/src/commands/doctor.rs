@@ -15,7 +15,7 @@ use crate::{
     args::{self, Common},
     config::{Config, read as read_text},
     context::{plan, workers},
-    local::{Examined, LocalModels},
+    local::{Examined, LocalModels, Weights},
     output::{Failure, Outcome, print, print_json, thousands},
 };
 
@@ -81,31 +81,43 @@ fn settings(common: &Common, config: &Result<Config, Failure>) -> Check {
     }
 }
 
-/// A checkpoint: whether all of it is there, and the memory that it takes.
+/// A checkpoint: the memory that it takes, which its configuration tells, and whether all of it is there.
 fn model(folder: &Path, local: &dyn LocalModels, checks: &mut Vec<Check>) {
-    let name = "model".to_owned();
-    match local.examine(folder) {
-        Err(error) => checks.push(Check {
-            name,
-            ok: false,
-            found: format!("{error:#}"),
-            remedy: Some(format!("fetch {} again, whole", folder.display())),
-        }),
-        Ok(examined) => {
-            let Examined { parameters, bytes, ignored, memory } = examined;
-            let mut found = format!("{} parameters, {} on disk", thousands(parameters), gibibytes(bytes));
+    let name = || "model".to_owned();
+    let examined = match local.examine(folder) {
+        Ok(examined) => examined,
+        Err(error) => {
+            return checks.push(Check {
+                name: name(),
+                ok: false,
+                found: format!("{error:#}"),
+                remedy: Some(format!("name the folder of a checkpoint, or fetch {} again", folder.display())),
+            });
+        }
+    };
+    let Examined { parameters, memory, weights } = examined;
+    let parameters = format!("{} parameters", thousands(parameters));
+    checks.push(match weights {
+        Ok(Weights { bytes, ignored }) => {
+            let mut found = format!("{parameters}, {} on disk", gibibytes(bytes));
             if ignored > 0 {
                 found.push_str(&format!("; {ignored} tensors of the part that speaks are not read"));
             }
-            checks.push(Check { name, ok: true, found, remedy: None });
-            checks.extend(memory.into_iter().map(|(name, bytes)| Check {
-                name: format!("memory: {name}"),
-                ok: true,
-                found: gibibytes(bytes),
-                remedy: None,
-            }));
+            Check { name: name(), ok: true, found, remedy: None }
         }
-    }
+        Err(error) => Check {
+            name: name(),
+            ok: false,
+            found: format!("{parameters}, but {error:#}"),
+            remedy: Some(format!("fetch {} again, whole", folder.display())),
+        },
+    });
+    checks.extend(memory.into_iter().map(|(name, bytes)| Check {
+        name: format!("memory: {name}"),
+        ok: true,
+        found: gibibytes(bytes),
+        remedy: None,
+    }));
 }
 
 fn gibibytes(bytes: u64) -> String {

@@ -113,31 +113,41 @@ impl Drop for Feeding {
 
 impl Feed {
     fn fill(&self, cluster: &Arc<Cluster>, topic: Topic, from: &[(u32, Position)]) {
-        let mut reader = match reader_of(cluster, topic, from) {
-            Ok(reader) => reader,
-            Err(error) => return self.failed(topic, error),
-        };
-        let mut stalls = Stalls::new(topic, from);
+        let (mut reader, mut stalls) = (None, Stalls::new(topic, from));
         while self.has_room() {
-            let looked = take(&reader).and_then(|(records, ended)| {
-                stalls.heard(&records, &ended);
-                if !(records.is_empty() && ended.is_empty()) {
-                    self.add(topic, records, &ended);
-                }
-                if stalls.look(cluster)? {
-                    tracing::warn!(%topic, "a client read nothing of what is there; another reads on in its place");
-                    reader = reader_of(cluster, topic, &stalls.places())?;
-                }
-                Ok(())
-            });
-            if let Err(error) = looked {
+            if let Err(error) = self.read(cluster, topic, &mut reader, &mut stalls) {
                 let is_passing = error.is_passing();
                 self.failed(topic, error);
                 if !is_passing {
                     return;
                 }
+                thread::sleep(GLANCE);
             }
         }
+    }
+
+    /// Reads once, with a reader that is opened if there is none.
+    fn read(
+        &self,
+        cluster: &Arc<Cluster>,
+        topic: Topic,
+        open: &mut Option<Reader>,
+        stalls: &mut Stalls,
+    ) -> Result<(), LogError> {
+        let reader = match open {
+            Some(reader) => reader,
+            None => open.insert(reader_of(cluster, topic, &stalls.places())?),
+        };
+        let (records, ended) = take(reader)?;
+        stalls.heard(&records, &ended);
+        if !(records.is_empty() && ended.is_empty()) {
+            self.add(topic, records, &ended);
+        }
+        if stalls.look(cluster)? {
+            tracing::warn!(%topic, "a client read nothing of what is there; another reads on in its place");
+            *open = None;
+        }
+        Ok(())
     }
 
     /// Waits for room; false when nothing is wanted any more.

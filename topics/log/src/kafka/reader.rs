@@ -23,7 +23,10 @@ use crate::{LogError, Position};
 
 /// How long a broker that is gone is waited for without a word.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How often it is asked whether it is back.
+/// After so long a wait without a record or an end, a client that reads what is there has gone deaf, as some do when a broker
+/// has started again.
+const SILENCE: Duration = Duration::from_secs(20);
+/// How often a broker that is gone is asked whether it is back.
 const PROBE: Duration = Duration::from_millis(500);
 
 /// What a look at the topic came to.
@@ -43,6 +46,8 @@ pub(super) struct Reader {
     topic: Topic,
     consumer: Arc<BaseConsumer<Complaints>>,
     is_hasty: bool,
+    /// How long was waited in vain since something was last heard.
+    silence: Mutex<Duration>,
     down: Mutex<Option<Outage>>,
 }
 
@@ -97,7 +102,8 @@ impl Reader {
         consumer: Arc<BaseConsumer<Complaints>>,
         is_hasty: bool,
     ) -> Self {
-        Self { cluster: Arc::clone(cluster), topic, consumer, is_hasty, down: Mutex::default() }
+        let cluster = Arc::clone(cluster);
+        Self { cluster, topic, consumer, is_hasty, silence: Mutex::default(), down: Mutex::default() }
     }
 
     /// Reads these partitions from now on, each behind its position, and no other.
@@ -116,23 +122,37 @@ impl Reader {
     /// The next thing there is to know, waiting for it at most so long.
     ///
     /// A broker that is gone for a while is waited for; the error that is given then is
-    /// passing, and reading goes on where it was.
+    /// passing, and reading goes on where it was. A reader that is to come to an end and hears nothing is of no more
+    /// use after such an error: another one hears.
     pub(super) fn next(&self, wait: Duration) -> Result<Read, LogError> {
+        let start = Instant::now();
         match self.consumer.poll(wait) {
             Some(Ok(message)) => {
-                self.down.lock().take();
+                self.hear();
                 Ok(Read::Found(convert::found(self.topic, &message)))
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => {
-                self.down.lock().take();
+                self.hear();
                 Ok(Read::End(partition.unsigned_abs()))
             }
             Some(Err(error)) => {
                 self.failed(&error)?;
                 self.outage()
             }
-            None => self.outage(),
+            None => {
+                *self.silence.lock() += start.elapsed();
+                self.outage()
+            }
         }
+    }
+
+    fn hear(&self) {
+        *self.silence.lock() = Duration::ZERO;
+        self.down.lock().take();
+    }
+
+    fn is_deaf(&self) -> bool {
+        self.is_hasty && *self.silence.lock() > SILENCE
     }
 
     fn failed(&self, error: &KafkaError) -> Result<(), LogError> {
@@ -151,7 +171,16 @@ impl Reader {
     /// Nothing was read: because nothing is there, or because nobody is.
     fn outage(&self) -> Result<Read, LogError> {
         let mut down = self.down.lock();
-        let Some(outage) = down.as_mut() else { return Ok(Read::Nothing) };
+        let Some(outage) = down.as_mut() else {
+            if self.is_deaf() {
+                let name = self.cluster.topic(self.topic);
+                return Err(self
+                    .cluster
+                    .place
+                    .unavailable(format!("nothing of topic {name} came for {SILENCE:?}")));
+            }
+            return Ok(Read::Nothing);
+        };
         if outage.asked.elapsed() < PROBE {
             return Ok(Read::Nothing);
         }
@@ -171,7 +200,7 @@ impl Reader {
 impl Drop for Reader {
     fn drop(&mut self) {
         // Without partitions, for it would read ahead.
-        if self.is_hasty && self.consumer.unassign().is_ok() {
+        if self.is_hasty && !self.is_deaf() && self.consumer.unassign().is_ok() {
             self.cluster.idle.keep(Arc::clone(&self.consumer));
         }
     }
