@@ -5,10 +5,10 @@ use counterpoint_messages::{ContainerFacts, Recipe, RejectReason, Segment, Signa
 use serde::{Deserialize, Serialize};
 
 /// Version of what `prepare` does to a clip: raised whenever the same input would give other bytes.
-pub const PREPARE_TRANSFORM: u32 = 3;
+pub const PREPARE_TRANSFORM: u32 = 2;
 
 /// Version of what `compose` does to its parents: raised whenever the same parents would give other bytes.
-pub const COMPOSE_TRANSFORM: u32 = 2;
+pub const COMPOSE_TRANSFORM: u32 = 1;
 
 /// Samples a second and channel of a normalised clip's sound.
 pub const SOUND_RATE: u32 = 48_000;

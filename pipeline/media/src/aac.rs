@@ -18,8 +18,8 @@ const BITRATE: u32 = 128_000;
 
 /// Encodes `pcm` from its first sample to its last.
 ///
-/// The encoder's search is the fast one: at this bitrate it takes a half of the time and, as its documentation says,
-/// comes closer to the original than the one that it uses by itself.
+/// The encoder's fast search (`aac-coder=fast`) takes half the time and comes no less close, but the sizes of its packets
+/// tell a moved or mixed sound from a clip's own.
 ///
 /// # Errors
 /// When the elements are missing or the encoder breaks.
@@ -30,7 +30,7 @@ pub fn encode_aac(pcm: &Pcm) -> Result<AacTrack, MediaError> {
         &format!(
             "appsrc name=source format=time max-bytes=0 \
              caps=audio/x-raw,format=S16LE,layout=interleaved,rate={rate},channels={channels} \
-             ! audioconvert ! avenc_aac bitrate={BITRATE} aac-coder=fast ! audio/mpeg,stream-format=raw \
+             ! audioconvert ! avenc_aac bitrate={BITRATE} ! audio/mpeg,stream-format=raw \
              ! appsink name=sink sync=false"
         ),
     )?;
